@@ -1,0 +1,1 @@
+"""heavyjobs: a runner for heavy work that needs nothing but a database."""

@@ -1,0 +1,42 @@
+"""The written form of log lines: worker, coordinator, stores and readers all use these few functions.
+
+A line is the JSON array `[time, source, level, text]`, with a fifth element `1` where the text goes on in the next line. A chunk
+is a JSON array of such lines. The coordinator joins lines to chunks without decoding them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import orjson
+
+from heavyjobs.model import LogLine, Source
+from heavyjobs.values import visible
+
+LINE_MAX_CHARS: Final = 16 << 10
+"""Longer lines are cut into several, each but the last marked as continued."""
+
+
+def encode_lines(time: float, source: Source, level: int | None, text: str) -> list[bytes]:
+    """Encode a message as one line per line of its text (at least one), long ones cut, unstorable characters made visible."""
+    lines: list[bytes] = []
+    for line in text.splitlines() or [""]:
+        shown = visible(line)
+        while len(shown) > LINE_MAX_CHARS:
+            lines.append(orjson.dumps([time, source, level, shown[:LINE_MAX_CHARS], 1]))
+            shown = shown[LINE_MAX_CHARS:]
+        lines.append(orjson.dumps([time, source, level, shown]))
+    return lines
+
+
+def join_lines(lines: Iterable[bytes]) -> str:
+    """The data of a chunk that holds these lines."""
+    return (b"[" + b",".join(lines) + b"]").decode()
+
+
+def decode_chunk(claim: int, first: int, data: str) -> Iterator[LogLine]:
+    """Read a chunk's lines, numbered from `first`."""
+    lines: list[list[Any]] = orjson.loads(data)
+    for number, line in enumerate(lines, first):
+        yield LogLine(claim, number, line[0], Source(line[1]), line[2], line[3], len(line) > 4)

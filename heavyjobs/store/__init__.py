@@ -1,0 +1,35 @@
+"""Memory: the database behind one protocol."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from heavyjobs.errors import ConfigurationError
+from heavyjobs.store.protocol import Store, StoreOptions
+
+__all__ = ["Store", "StoreOptions", "open_store"]
+
+_FORMS: Final = "sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database"
+
+
+def open_store(url: str, options: StoreOptions | None = None) -> Store:
+    """The store behind a URL, not yet connected: enter it.
+
+    Raises:
+        ConfigurationError: no store speaks that URL; says which forms do.
+    """
+    options = options or StoreOptions()
+    match urlsplit(url).scheme:
+        case "sqlite":
+            from heavyjobs.store.sqlite import SqliteStore
+
+            return SqliteStore(url, options)
+        case "postgresql" | "postgres":
+            from heavyjobs.store.postgres import PostgresStore
+
+            return PostgresStore(url, options)
+        case other:
+            raise ConfigurationError(
+                f"database URL: no store for {other + '://' if other else 'a URL without scheme'}; use {_FORMS}"
+            )

@@ -1,0 +1,530 @@
+"""What a database must do for heavyjobs: coarse verbs, each atomic, each safe to repeat.
+
+`heavyjobs.testing.conformance` is the suite that says whether an implementation does; SQLite and PostgreSQL both run it.
+
+Every store guarantees
+- that each verb is one transaction, done whole or not at all, and that repeating it after `StoreUnavailable` is harmless;
+- that no two callers of `claim` ever receive the same job for the same claim number, and that claim numbers only grow;
+- that a write about an invocation takes effect only while that claim is live and its session unfenced;
+- that a job's log rows are readable no later than its outcome.
+
+Every store assumes
+- that JSON was made by `heavyjobs.values.encode` and log text by `heavyjobs.values.visible`: no NUL, no lone surrogate;
+- that ids (jobs, sessions) are made by the caller before the first try.
+
+Times that matter are the database's; callers speak of them only as seconds from now or seconds ago.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol, Self
+from uuid import UUID
+
+from heavyjobs.model import (
+    Bill,
+    Cause,
+    ClaimKey,
+    CoordinatorRecord,
+    Ending,
+    InvocationRecord,
+    JobRecord,
+    JobState,
+    Move,
+    Policy,
+    Session,
+)
+from heavyjobs.values import JsonText
+
+LOG_CHUNK_MAX_BYTES: Final = 64 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreOptions:
+    """How to reach a database; the defaults suit everyone.
+
+    Attributes:
+        timeout_seconds: of one call, waiting for a connection or a lock included.
+        connections: the most that the pool may open, the listener's own aside (PostgreSQL).
+        listen_url: a direct address for the listener, beside a pooler (PostgreSQL).
+        notify: whether wake-ups are used at all; without them everything works by polling.
+        look_seconds: how often to look for changes while nobody waits (SQLite).
+    """
+
+    timeout_seconds: float = 10.0
+    connections: int = 4
+    listen_url: str | None = None
+    notify: bool = True
+    look_seconds: float = 0.02
+
+
+# -- submitting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to insert. `delay_seconds` above 0 makes it `scheduled`, else it is `ready`."""
+
+    id: UUID
+    kind: str
+    version: int
+    parameters: JsonText
+    policy: Policy
+    delay_seconds: float = 0.0
+    unique_key: str | None = None
+    parent: UUID | None = None
+    child_key: str | None = None
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a `NewJob`.
+
+    Attributes:
+        id: the job's; another's when a live job of that kind has the unique key, or the parent already has a child of that key.
+        created: False when it is another's, or when this very id was inserted by an earlier try.
+        kind, parameters: of the job with that id, to tell an equal child from a different one.
+    """
+
+    id: UUID
+    created: bool
+    kind: str
+    parameters: JsonText
+
+
+# -- claiming
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Want:
+    """One head of the line that a coordinator can serve.
+
+    Attributes:
+        line: wants of the same line share `room`, the number of jobs to take at most.
+        depth_min: take only jobs at least this deep in their family (the room that a waiting parent made).
+    """
+
+    queue: str
+    kind: str
+    version: int
+    line: str
+    room: int
+    depth_min: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A job that the caller now holds.
+
+    Attributes:
+        attempt: what this invocation will be charged as, from 1.
+        unstarted: claims in a row that did not start, this one included.
+        checkpoint: the newest that any invocation of the job kept; None at first and after `retry(fresh=True)`.
+    """
+
+    claim: ClaimKey
+    epoch: int
+    attempt: int
+    unstarted: int
+    kind: str
+    version: int
+    parameters: JsonText
+    policy: Policy
+    depth: int
+    parent: UUID | None
+    checkpoint: JsonText | None
+
+
+# -- ticking
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    """A running job is to be stopped, `grace_seconds` before force; None means the job's own grace."""
+
+    claim: ClaimKey
+    grace_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSeen:
+    """Another live session, as evidence for judging its silence."""
+
+    id: UUID
+    tick: int
+    name: str
+    host: str
+    boot_id: str
+    pid: int
+    pid_started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a session learns when it ticks.
+
+    Attributes:
+        number: its tick number now.
+        lost: of the claims it named, those it no longer holds.
+        cancels: of the claims it named, those to be stopped.
+        others: the other sessions that are neither ended nor fenced.
+    """
+
+    number: int
+    drain: bool
+    lost: tuple[ClaimKey, ...]
+    cancels: tuple[CancelOrder, ...]
+    others: tuple[SessionSeen, ...]
+
+
+# -- recording what invocations do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """News of a running invocation; the latest of each wins.
+
+    Attributes:
+        started_ago_seconds: since the worker said started; charges the attempt. None while it has not.
+        status: None leaves the stored one.
+    """
+
+    claim: ClaimKey
+    slot: str
+    started_ago_seconds: float | None
+    status: JsonText | None
+    bill: Bill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogChunk:
+    """Consecutive lines of one invocation, one row; a repeated append changes nothing.
+
+    Attributes:
+        first: number of the first line, from 0 within the claim.
+        lines: how many.
+        data: a JSON array of `[time, source, level, text]`, with a fifth element 1 where the line continues (see
+            `heavyjobs.logs`). At most `LOG_CHUNK_MAX_BYTES`, except for a single line that is larger.
+    """
+
+    claim: ClaimKey
+    first: int
+    lines: int
+    data: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """The end of an invocation, and where its job goes.
+
+    Attributes:
+        progress: its last news, written with the end.
+        move: as decided by `heavyjobs.model.after`; when the row carries a cancel request, any state but `succeeded`
+            becomes `cancelled`.
+        cause: kept in the invocation's row, and in the job's when it is dead or cancelled (in the job's row a cancel request
+            leaves it as it is: it says how the last invocation ended).
+    """
+
+    progress: Progress
+    ending: Ending
+    move: Move
+    result: JsonText | None = None
+    error: JsonText | None = None
+    cause: Cause | None = None
+    log_dropped_lines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a `record`.
+
+    Attributes:
+        lost: claims that the caller no longer holds; nothing was written about them.
+        ended: for each `End`, the state its job went to; also when an earlier try had already written it.
+    """
+
+    lost: frozenset[ClaimKey]
+    ended: dict[ClaimKey, JobState]
+
+
+# -- changing from outside
+
+
+class CancelAnswer(StrEnum):
+    CANCELLED = "cancelled"  # was waiting, is cancelled now
+    REQUESTED = "requested"  # is running; its coordinator will stop it
+    ENDED = "ended"  # had ended already, nothing was changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What `update` may change; None leaves a value as it is. `delay_seconds` counts from now and needs a job not running."""
+
+    queue: str | None = None
+    priority: int | None = None
+    attempts: int | None = None
+    timeout_seconds: float | None = None
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    delay_seconds: float | None = None
+
+
+# -- reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which jobs to list, newest first. Empty collections mean any."""
+
+    states: Collection[JobState] = ()
+    kinds: Collection[str] = ()
+    queues: Collection[str] = ()
+    parent: UUID | None = None
+    before: UUID | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """Where a job stands; what a waiter needs to know whether to read more.
+
+    Attributes:
+        claim, log_lines: of the newest claim, its stored log lines; 0 when there was none.
+        status: latest of that claim.
+    """
+
+    id: UUID
+    state: JobState
+    epoch: int
+    claim: int
+    attempt: int
+    log_lines: int
+    status: JsonText | None
+
+
+# -- wake-ups
+
+
+class Topic(StrEnum):
+    READY = "ready"  # keys are queues with new work
+    JOBS = "jobs"  # keys are ids of jobs with news: state, status or log
+    CONTROL = "control"  # keys are sessions that should tick now
+
+
+@dataclass(frozen=True, slots=True)
+class WakeUp:
+    """A hint that something may have changed; never data, never needed for correctness. No keys: anything of that topic."""
+
+    topic: Topic
+    keys: frozenset[str] = field(default_factory=frozenset[str])
+
+
+class Store(Protocol):
+    """A database behind one set of verbs. Every verb may raise `StoreUnavailable`; then repeat it."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached or used; says where, what and what would do.
+        """
+        ...
+
+    async def __aexit__(self, *exc_info: object) -> None: ...
+
+    # -- schema
+
+    async def migrate(self) -> tuple[int, int]:
+        """Bring the schema to this release's version; several callers at once are fine.
+
+        Returns:
+            The versions before and after; before is 0 where there was nothing.
+
+        Raises:
+            SchemaMismatch: the schema is newer than this release can use.
+        """
+        ...
+
+    async def check_schema(self) -> None:
+        """Make sure that this release can work on the schema.
+
+        Raises:
+            SchemaMismatch: there is none, or it is too old (migrate), or too new (upgrade heavyjobs).
+        """
+        ...
+
+    # -- the life of a job
+
+    async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
+        """Insert all, in one round trip and one transaction, with one wake-up; answers in the same order."""
+        ...
+
+    async def submit_within(self, connection: object, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
+        """Insert inside the transaction of the caller's own connection: no retry, no commit; the wake-up goes with it.
+
+        Raises:
+            UsageError: the connection is not one of this database's kind; says which would do.
+        """
+        ...
+
+    def submit_within_sync(self, connection: object, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
+        """The same on a blocking connection, in the calling thread."""
+        ...
+
+    async def promote(self, *, limit: int) -> tuple[int, float | None]:
+        """Make up to `limit` due jobs ready, longest due first.
+
+        Returns:
+            How many moved, and seconds until the next is due (0 or less: more are due now); None when none is scheduled.
+        """
+        ...
+
+    async def claim(
+        self, session: UUID, wants: Sequence[Want], *, cpus: float, memory_bytes: int, host: str
+    ) -> Sequence[Claimed]:
+        """Take ready jobs that fit: highest priority first, then deepest in its family, then oldest.
+
+        One transaction: each job becomes `running`, its claim number grows by one, and an invocation row opens. Two callers
+        never receive the same job. Of each line at most its room is taken, and of all together at most `cpus` and
+        `memory_bytes`; a job that asks for more than is left is passed over. A bounded number of rows is looked at.
+
+        Returns:
+            In the order they should start; empty when nothing fits.
+
+        Raises:
+            SessionFenced: nothing was claimed.
+            StoreUnavailable: something may have been claimed; `held` tells.
+        """
+        ...
+
+    async def held(self, session: UUID) -> Sequence[Claimed]:
+        """All that the session holds by the database's word; for finding claims whose answer was lost."""
+        ...
+
+    async def checkpoint(self, session: UUID, claim: ClaimKey, data: JsonText) -> None:
+        """Keep what the next invocation may resume from.
+
+        Raises:
+            ClaimLost: nothing was kept.
+        """
+        ...
+
+    async def holds(self, session: UUID, claim: ClaimKey) -> bool:
+        """Whether the claim is live and its session unfenced at this moment; asked before an output is published."""
+        ...
+
+    async def record(
+        self, session: UUID, *, progress: Sequence[Progress], logs: Sequence[LogChunk], ends: Sequence[End]
+    ) -> Recorded:
+        """Write what invocations did since the last time: one transaction, durable when it holds an `End`, one wake-up.
+
+        Ends close their invocation row, move the job, free its unique key, cancel the live descendants of a job that is dead
+        or cancelled, and wake those who wait. No row changed is read back before it is called lost.
+
+        Raises:
+            SessionFenced: nothing was written.
+        """
+        ...
+
+    async def cancel(self, jobs: Collection[UUID], *, grace_seconds: float | None = None) -> dict[UUID, CancelAnswer]:
+        """Cancel jobs and all their live descendants: what waits is cancelled at once, what runs is asked to stop.
+
+        Returns:
+            For each of `jobs` that exists, what happened; descendants are not listed.
+        """
+        ...
+
+    async def retry(self, job: UUID, *, fresh: bool = False) -> JobRecord:
+        """Send a dead or cancelled job again: next epoch, fresh budget, `ready`. The checkpoint stays unless `fresh`.
+
+        Raises:
+            JobNotFound, WrongState: it is waiting, running, has succeeded, or its unique key is taken; nothing was changed.
+        """
+        ...
+
+    async def update(self, job: UUID, changes: Changes) -> JobRecord:
+        """Change a job that has not ended; what runs now keeps what it was started with.
+
+        Raises:
+            JobNotFound, WrongState: it has ended, or it runs and the delay was to change.
+        """
+        ...
+
+    # -- sessions
+
+    async def register(self, session: Session) -> None:
+        """Open a session; repeating it updates `kinds`, `queues` and `problems`."""
+        ...
+
+    async def tick(self, session: UUID, held: Collection[ClaimKey]) -> Tick:
+        """Give the session's regular word, and learn what concerns it. One round trip.
+
+        Raises:
+            SessionFenced: declared dead by another.
+        """
+        ...
+
+    async def forfeit(self, observer: UUID, *, session: UUID, tick: int, jitter: float) -> Sequence[ClaimKey] | None:
+        """Declare a silent session dead and move its jobs on, in one transaction.
+
+        Only if its tick number is still `tick`, and the observer itself is unfenced. Each job moves as
+        `heavyjobs.model.after(Ending.FORFEITED, …)` says, or to `cancelled` when a cancel was requested.
+
+        Returns:
+            The claims that were taken back; None when the session had ticked, ended or been fenced meanwhile.
+        """
+        ...
+
+    async def end_session(self, session: UUID) -> None:
+        """Close a session that holds nothing any more."""
+        ...
+
+    async def drain(self, sessions: Collection[UUID]) -> None:
+        """Ask sessions to drain; they learn it at their next tick, which this hurries."""
+        ...
+
+    # -- reading
+
+    async def get(self, job: UUID) -> JobRecord | None: ...
+
+    async def get_many(self, jobs: Collection[UUID]) -> dict[UUID, JobRecord]: ...
+
+    async def find(self, tail: str, *, limit: int = 5) -> Sequence[UUID]:
+        """Ids whose hexadecimal digits end in `tail` (dashes ignored), newest first."""
+        ...
+
+    async def list(self, which: Filter) -> Sequence[JobRecord]: ...
+
+    async def briefs(self, jobs: Collection[UUID]) -> dict[UUID, Brief]:
+        """Where many jobs stand, in one statement; those not found are left out."""
+        ...
+
+    async def invocations(self, job: UUID) -> Sequence[InvocationRecord]:
+        """Oldest first."""
+        ...
+
+    async def logs(self, job: UUID, *, claim: int, first: int, limit_chunks: int = 64) -> Sequence[LogChunk]:
+        """Chunks of one invocation that hold line `first` or later lines, in order, none left out between."""
+        ...
+
+    async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
+        """Live sessions, or with `ended` also the others, newest first."""
+        ...
+
+    # -- wake-ups
+
+    def wakeups(self, topics: Collection[Topic]) -> AbstractAsyncContextManager[AsyncIterator[WakeUp]]:
+        """Hints from now on, coalesced. After an interruption one without keys comes for each topic.
+
+        With `notify` off nothing ever comes, and the caller's own polling does the work.
+        """
+        ...

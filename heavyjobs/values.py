@@ -1,0 +1,101 @@
+"""The one edge where Python values become JSON text, so that every store holds the same and gives back the same.
+
+What PostgreSQL or SQLite would refuse, mangle or silently change is refused here instead, with the place in the value: NUL and
+lone surrogates (PostgreSQL refuses both), NaN and infinities (orjson writes null), integers past 64 bits (read back as floats).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, NewType
+
+import orjson
+
+from heavyjobs.errors import Unstorable
+from heavyjobs.units import show_bytes
+
+JsonText = NewType("JsonText", str)
+"""JSON that passed this edge."""
+
+PARAMETERS_MAX_BYTES: Final = 1 << 20
+RESULT_MAX_BYTES: Final = 1 << 20
+STATUS_MAX_BYTES: Final = 64 << 10
+CHECKPOINT_MAX_BYTES: Final = 256 << 10
+
+NULL: Final = JsonText("null")
+
+
+def encode(value: object, *, what: str, max_bytes: int) -> JsonText:
+    """Turn plain data (dicts with text keys, lists, text, numbers, booleans, None) into JSON.
+
+    Args:
+        what: names the value in errors, like "the result of archive.pack".
+
+    Raises:
+        Unstorable: not plain data, or larger than `max_bytes`; says where in the value and what would do.
+    """
+    if fault := _fault(value, ""):
+        raise Unstorable(f"{what}{fault}")
+    try:
+        data = orjson.dumps(value)
+    except (orjson.JSONEncodeError, RecursionError) as error:
+        raise Unstorable(f"{what}: {error}") from None
+    if len(data) > max_bytes:
+        raise Unstorable(
+            f"{what} takes {show_bytes(len(data))}, more than {show_bytes(max_bytes)}; "
+            "store it in a file or object and pass its path"
+        )
+    return JsonText(data.decode())
+
+
+def decode(text: str | bytes) -> Any:
+    """Read JSON that we wrote."""
+    return orjson.loads(text)
+
+
+def _fault(value: object, path: str) -> str | None:
+    match value:
+        case None | bool():
+            return None
+        case str():
+            return _text_fault(value, path)
+        case int():
+            if -(2**63) <= value < 2**64:
+                return None
+            return f"{path}: the integer {str(value)[:24]} needs more than 64 bits; pass it as text"
+        case float():
+            return None if math.isfinite(value) else f"{path}: {value} is not a JSON number; use null or text"
+        case dict():
+            for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+                if not isinstance(key, str):
+                    return f"{path}: the key {key!r} is not text"
+                if fault := _text_fault(key, path) or _fault(item, f"{path}.{key}"):  # pyright: ignore[reportUnknownArgumentType]
+                    return fault
+            return None
+        case list() | tuple():
+            for index, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+                if fault := _fault(item, f"{path}[{index}]"):  # pyright: ignore[reportUnknownArgumentType]
+                    return fault
+            return None
+        case _:
+            return f"{path}: {type(value).__name__} is not JSON; use text, numbers, lists, dicts, or a pydantic model"
+
+
+def _text_fault(text: str, path: str) -> str | None:
+    if "\0" in text:
+        return f"{path}: text with a NUL character cannot be stored; remove it or encode it"
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return f"{path}: text with a lone surrogate is not Unicode; use os.fsencode and an encoding such as base64"
+    return None
+
+
+def visible(text: str) -> str:
+    """Make any text storable by showing what is not: NUL as ␀, lone surrogates as \\udcxx."""
+    if "\0" in text:
+        text = text.replace("\0", "␀")
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
