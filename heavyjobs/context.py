@@ -1,0 +1,401 @@
+"""What a running job can do: report, fail, checkpoint, run programs, publish outputs, spawn and await other jobs.
+
+`Context` is for `def run`, `AsyncContext` for `async def run`: the same verbs, those that wait are awaited in the latter.
+Neither knows the database or the pipe; a `Link` does the talking (the worker's, or a test's).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol, TypeAlias, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from heavyjobs import events, outputs, programs
+from heavyjobs.errors import FailRequested, JobCancelled, JobDead, JobDefinitionError, UsageError
+from heavyjobs.locations import Locations
+from heavyjobs.model import DEPTH_MAX, Cancelled, Cause, ClaimKey, Dead, E, JobState, Outcome, R, S, Succeeded, short_id
+from heavyjobs.values import CHECKPOINT_MAX_BYTES, RESULT_MAX_BYTES, STATUS_MAX_BYTES, JsonText, encode
+
+if TYPE_CHECKING:
+    from heavyjobs.job import Job
+
+M = TypeVar("M", bound=BaseModel)
+E2 = TypeVar("E2")
+
+
+class Link(Protocol):
+    """How a context reaches its coordinator."""
+
+    def report(self, status: JsonText) -> None:
+        """Send the latest status; returns at once."""
+        ...
+
+    def ask(self, request: events.Request) -> JsonText:
+        """Send a request and wait for its answer.
+
+        Raises:
+            HeavyjobsError: of the kind that the coordinator refused it with.
+        """
+        ...
+
+    async def ask_async(self, request: events.Request) -> JsonText: ...
+
+    def log(self, text: str) -> None:
+        """Add the output of a child program to the log."""
+        ...
+
+    def shield(self) -> AbstractContextManager[None]:
+        """Hold a request to stop back until the block is left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Child(Generic[R, E]):
+    """A spawned job, whose result can be gathered."""
+
+    id: UUID
+    type: type[Job[R, Any, E]]
+
+
+Spawnable: TypeAlias = "Job[R, Any, E] | Child[R, E]"
+"""What can be waited for: a job, which is spawned first, or a child that was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """What an invocation knows about itself."""
+
+    claim: ClaimKey
+    kind: str
+    queue: str
+    attempt: int
+    attempts: int
+    epoch: int
+    depth: int
+    checkpoint: JsonText | None
+
+
+class _Base(Generic[S, E]):
+    """What both contexts share: everything that does not wait."""
+
+    def __init__(self, assignment: Assignment, link: Link, *, job: Job[Any, S, E], locations: Locations) -> None:
+        self._assignment: Final = assignment
+        self._link: Final = link
+        self._job: Final = job
+        self._locations: Final = locations
+        self._failure: tuple[JsonText, str, bool] | None = None
+        self._workspace: Path | None = None
+        self._checkpoint = assignment.checkpoint
+        self._spawned: Counter[str] = Counter()
+
+    @property
+    def job_id(self) -> UUID:
+        return self._assignment.claim.job
+
+    @property
+    def claim(self) -> ClaimKey:
+        """The fencing token: its number is larger than that of any earlier invocation of this job."""
+        return self._assignment.claim
+
+    @property
+    def attempt(self) -> int:
+        """From 1; the last one is `attempts`."""
+        return self._assignment.attempt
+
+    @property
+    def attempts(self) -> int:
+        return self._assignment.attempts
+
+    @property
+    def locations(self) -> Locations:
+        """The places that the configuration names, and what plain paths it allows."""
+        return self._locations
+
+    def report(self, status: S) -> None:
+        """Show this as the job's status; the latest wins. Cheap: call it as often as there is news.
+
+        Raises:
+            Unstorable: larger than 64 KiB, or not JSON.
+        """
+        adapter = self._job.status_adapter()
+        if adapter is None:
+            raise JobDefinitionError(f"{self._assignment.kind}: reports a status but declares none; write Job[Result, Status]")
+        plain = adapter.dump_python(status, mode="json", by_alias=True)
+        self._link.report(encode(plain, what=f"the status of {self._assignment.kind}", max_bytes=STATUS_MAX_BYTES))
+
+    def fail(self, error: E, *, retry: bool = True) -> NoReturn:
+        """Leave the job as failed with its own typed error.
+
+        It cannot be swallowed: a job that catches the BaseException raised here has failed all the same.
+
+        Args:
+            retry: False when trying again is useless: the job is dead at once.
+
+        Raises:
+            Unstorable: the error is not JSON, or larger than a result may be.
+        """
+        adapter = self._job.error_adapter()
+        if adapter is None:
+            raise JobDefinitionError(
+                f"{self._assignment.kind}: fails with an error but declares none; write Job[Result, Status, Error]"
+            )
+        plain = adapter.dump_python(error, mode="json", by_alias=True)
+        text = encode(plain, what=f"the error of {self._assignment.kind}", max_bytes=RESULT_MAX_BYTES)
+        self._failure = (text, type(error).__name__, retry)
+        raise FailRequested(str(error))
+
+    def resume(self, model: type[M]) -> M | None:
+        """The newest checkpoint of any earlier attempt, or None."""
+        return None if self._checkpoint is None else model.model_validate_json(self._checkpoint)
+
+    @property
+    def workspace(self) -> Path:
+        """A folder for scratch files, made at first use and gone after the invocation."""
+        if self._workspace is None:
+            self._workspace = Path(tempfile.mkdtemp(prefix=f"heavyjobs-{self.job_id.hex[-12:]}-{self.claim.number}-"))
+        return self._workspace
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Hold a request to stop back until the block is left; keep it short, force comes after the grace."""
+        with self._link.shield():
+            yield
+
+    # -- for the worker, not for jobs
+
+    @property
+    def failure(self) -> tuple[JsonText, str, bool] | None:
+        """Error, its name and `retry` when `fail` was called."""
+        return self._failure
+
+    def clean_up(self) -> None:
+        """Remove the workspace."""
+        if self._workspace is not None:
+            shutil.rmtree(self._workspace, ignore_errors=True)
+
+    # -- helpers of both
+
+    def _keep(self, model: BaseModel) -> events.Checkpoint:
+        plain = model.model_dump(mode="json", by_alias=True)
+        self._checkpoint = encode(plain, what=f"the checkpoint of {self._assignment.kind}", max_bytes=CHECKPOINT_MAX_BYTES)
+        return events.Checkpoint(self._checkpoint)
+
+    def _new_children(self, jobs: Sequence[Job[Any, Any, Any]], key: str | None) -> events.Spawn:
+        if self._assignment.depth + 1 > DEPTH_MAX:
+            raise UsageError(f"{self._assignment.kind}: a family of jobs is at most {DEPTH_MAX} deep; this one is")
+        return events.Spawn(tuple(self._new_child(job, key) for job in jobs))
+
+    def _new_child(self, job: Job[Any, Any, Any], key: str | None) -> events.NewChild:
+        parameters = job.parameters()
+        if key is None:
+            # The same code spawns the same jobs in the same order when it runs again, so equal ones are told apart by counting.
+            digest = hashlib.sha256(f"{job.kind} {job.version} {parameters}".encode()).hexdigest()[:16]
+            self._spawned[digest] += 1
+            key = f"{job.kind}:{digest}:{self._spawned[digest]}"
+        return events.NewChild(key=key, kind=job.kind, version=job.version, parameters=parameters, policy=job.policy())
+
+
+class Context(_Base[S, E]):
+    """What a `def run` job can do."""
+
+    def checkpoint(self, model: BaseModel) -> None:
+        """Keep this for the next attempt's `resume`; stored when the call returns.
+
+        Raises:
+            Unstorable: larger than 256 KiB, or not JSON.
+            ClaimLost: the job is another's now; stop.
+        """
+        with self._link.shield():
+            self._link.ask(self._keep(model))
+
+    def output(self, target: str | Path, *, replace: bool = False) -> AbstractContextManager[outputs.Output]:
+        """A path to write to that becomes `target` when the block is left cleanly: whole, or not at all.
+
+        It lies on the target's own file system. A clean exit syncs it, checks that the claim is still held, and publishes it by
+        rename; any other exit removes it.
+
+        Raises:
+            TargetExists: at once when the target is there and `replace` is False, and again instead of replacing one that came
+                meanwhile.
+            PathRefused: outside of what the configuration opens.
+        """
+        return outputs.output(
+            self._locations.path(target), claim=self.claim, replace=replace, confirm=self._confirm, shield=self._link.shield
+        )
+
+    def _confirm(self) -> None:
+        self._link.ask(events.Confirm())
+
+    def program(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        stream: programs.Stream = "stdout",
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> AbstractContextManager[Iterator[str]]:
+        """Run a child program; the block iterates over the lines of `stream`, the other stream goes to the log.
+
+        Leaving the block early, or a cancel, ends the program and all that it started. Its standard input is empty; no shell.
+
+        Raises:
+            ProgramFailed: at the end of the lines, when it exited with another code than 0 or by a signal.
+            WorkError: there is no such program.
+        """
+        return programs.program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log)
+
+    def spawn(self, job: Job[R, Any, E2], *, key: str | None = None) -> Child[R, E2]:
+        """Submit a child. Idempotent over re-runs: the same key finds the same child, finished or not.
+
+        Args:
+            key: names it among its siblings; by default made from its kind, parameters and a count of equal ones.
+
+        Raises:
+            KeyReused: the key names a child with other parameters; says the difference.
+            UsageError: the family would become more than 32 deep.
+        """
+        answer = self._link.ask(self._new_children([job], key))
+        return Child(events.read(events.CHILD_IDS, answer)[0], type(job))
+
+    def gather(self, jobs: Sequence[Spawnable[R, Any]]) -> list[R]:
+        """Wait for children (jobs among them are spawned first) and give their results, in the same order.
+
+        While it waits, this job counts against no bound and its timeout stands still.
+
+        Raises:
+            JobDead, JobCancelled: of the first child that has no result; the others are cancelled.
+        """
+        children = self._children(jobs)
+        try:
+            return _results(children, self._await(children, first_death=True))
+        except (JobDead, JobCancelled):
+            self._link.ask(_cancel_request(children))
+            raise
+
+    def outcomes(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Outcome[R, E2]]:
+        """Wait for all children to end, however they do; never raises for how they ended."""
+        children = self._children(jobs)
+        return _outcomes(children, self._await(children, first_death=False))
+
+    def _children(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Child[R, E2]]:
+        new = [job for job in jobs if not isinstance(job, Child)]
+        ids = iter(events.read(events.CHILD_IDS, self._link.ask(self._new_children(new, None))) if new else [])
+        return _in_order(jobs, ids)
+
+    def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildEnd]:
+        return events.read(events.CHILD_ENDS, self._link.ask(_await_request(children, first_death=first_death)))
+
+
+class AsyncContext(_Base[S, E]):
+    """What an `async def run` job can do; each verb as in `Context`."""
+
+    async def checkpoint(self, model: BaseModel) -> None:
+        await self._link.ask_async(self._keep(model))
+
+    @asynccontextmanager
+    async def output(self, target: str | Path, *, replace: bool = False) -> AsyncIterator[outputs.Output]:
+        staged = outputs.Staged(self._locations.path(target), claim=self.claim, replace=replace)
+        try:
+            yield staged.output
+            await outputs.in_thread(staged.sync)
+            await self._link.ask_async(events.Confirm())
+            staged.publish()
+        finally:
+            staged.discard()
+
+    def program(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        stream: programs.Stream = "stdout",
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        return programs.async_program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log)
+
+    async def spawn(self, job: Job[R, Any, E2], *, key: str | None = None) -> Child[R, E2]:
+        answer = await self._link.ask_async(self._new_children([job], key))
+        return Child(events.read(events.CHILD_IDS, answer)[0], type(job))
+
+    async def gather(self, jobs: Sequence[Spawnable[R, Any]]) -> list[R]:
+        children = await self._children(jobs)
+        try:
+            return _results(children, await self._await(children, first_death=True))
+        except (JobDead, JobCancelled):
+            await self._link.ask_async(_cancel_request(children))
+            raise
+
+    async def outcomes(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Outcome[R, E2]]:
+        children = await self._children(jobs)
+        return _outcomes(children, await self._await(children, first_death=False))
+
+    async def _children(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Child[R, E2]]:
+        new = [job for job in jobs if not isinstance(job, Child)]
+        ids = iter(events.read(events.CHILD_IDS, await self._link.ask_async(self._new_children(new, None))) if new else [])
+        return _in_order(jobs, ids)
+
+    async def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildEnd]:
+        return events.read(events.CHILD_ENDS, await self._link.ask_async(_await_request(children, first_death=first_death)))
+
+
+class EitherContext(Context[S, E], AsyncContext[S, E]):  # type: ignore[misc]  # the two differ in what they await, on purpose
+    """Never made: the parameter of `Job.run`, so that an override may take either context and still checks."""
+
+
+def _await_request(children: Sequence[Child[Any, Any]], *, first_death: bool) -> events.Await:
+    return events.Await(tuple(child.id for child in children), first_death)
+
+
+def _cancel_request(children: Sequence[Child[Any, Any]]) -> events.CancelJobs:
+    return events.CancelJobs(tuple(child.id for child in children))
+
+
+def _in_order(jobs: Sequence[Spawnable[R, E2]], new_ids: Iterator[UUID]) -> list[Child[R, E2]]:
+    return [job if isinstance(job, Child) else Child(next(new_ids), type(job)) for job in jobs]
+
+
+def _results(children: Sequence[Child[R, Any]], ends: Sequence[events.ChildEnd]) -> list[R]:
+    """The results of children that all succeeded.
+
+    Raises:
+        JobDead, JobCancelled: for the first end that is another; then some children may have no end yet.
+    """
+    by_id = {child.id: child for child in children}
+    results: dict[UUID, R] = {}
+    for end in ends:
+        match read_outcome(by_id[end.job].type, end):
+            case Succeeded(result):
+                results[end.job] = result
+            case Dead(error, cause):
+                raise JobDead(f"child {short_id(end.job)}: {end.message}", job_id=end.job, cause=cause, error=error)
+            case Cancelled():
+                raise JobCancelled(f"child {short_id(end.job)} was cancelled", job_id=end.job, cause=None)
+    return [results[child.id] for child in children]
+
+
+def _outcomes(children: Sequence[Child[R, E2]], ends: Sequence[events.ChildEnd]) -> list[Outcome[R, E2]]:
+    by_id = {end.job: end for end in ends}
+    return [read_outcome(child.type, by_id[child.id]) for child in children]
+
+
+def read_outcome(job_type: type[Job[R, Any, E2]], end: events.ChildEnd) -> Outcome[R, E2]:
+    """The typed outcome of a job that has ended."""
+    match JobState(end.state):
+        case JobState.SUCCEEDED:
+            return Succeeded(job_type.result_adapter().validate_json(end.result or "null"))
+        case JobState.CANCELLED:
+            return Cancelled()
+        case _:
+            adapter = job_type.error_adapter()
+            error = adapter.validate_json(end.error) if adapter is not None and end.error is not None else None
+            cause = end.ending and Cause(end.ending, end.message, traceback=end.traceback)
+            return Dead(error, cause)

@@ -1,0 +1,230 @@
+"""What a worker and its coordinator say over the worker's pipe, and the frames that carry it.
+
+A frame is a header (length of the body, code, reference) and a body of JSON. The reference is the number of the invocation on
+that worker, so that one pipe can carry many (the async lane). Frames are read without blocking and have a largest size; nothing
+is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated, Final, Literal, TypeAlias, TypeVar
+from uuid import UUID
+
+from pydantic import Discriminator, TypeAdapter, ValidationError
+
+from heavyjobs.errors import HeavyjobsError
+from heavyjobs.model import Ending, Policy
+from heavyjobs.values import NULL, JsonText
+
+HEADER: Final = struct.Struct("!IBI")
+FRAME_MAX_BYTES: Final = 8 << 20
+"""Above any bounded body: a result of 1 MiB can grow sixfold when it is quoted."""
+
+
+class Code(IntEnum):
+    # from the worker
+    HELLO = 1  # once: the worker is warm
+    STARTED = 2  # run() is about to be called
+    STATUS = 3  # the body is the status itself
+    LOG = 4  # the body is one line, as heavyjobs.logs encodes it
+    ASK = 5  # a Request; the worker waits for the answer
+    ENDED = 6  # an Ended, after which nothing more comes with that reference
+    PONG = 7
+    # to the worker
+    RUN = 16  # a Run
+    ANSWER = 17  # an Answer
+    CANCEL = 18  # lane only: slots are told by a signal
+    PING = 19
+    STOP = 20  # end when idle
+
+
+class BrokenFrame(HeavyjobsError):
+    """What came over the pipe is no frame of ours: a worker that is not to be trusted any more."""
+
+
+def frame(code: Code, reference: int, body: bytes = b"") -> bytes:
+    return HEADER.pack(len(body), code, reference) + body
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames, however the bytes arrive."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        self._buffer += data
+
+    def frames(self) -> Iterator[tuple[int, int, bytes]]:
+        """Code, reference and body of each whole frame; what is left over stays for the next call.
+
+        Raises:
+            BrokenFrame: a body larger than `FRAME_MAX_BYTES` is announced.
+        """
+        buffer, position = self._buffer, 0
+        try:
+            while len(buffer) - position >= HEADER.size:
+                length, code, reference = HEADER.unpack_from(buffer, position)
+                if length > FRAME_MAX_BYTES:
+                    raise BrokenFrame(f"a frame of {length} bytes was announced; the most is {FRAME_MAX_BYTES}")
+                end = position + HEADER.size + length
+                if end > len(buffer):
+                    break
+                body = bytes(memoryview(buffer)[position + HEADER.size : end])
+                position = end
+                yield code, reference, body
+        finally:
+            del buffer[:position]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Run this job now."""
+
+    job: UUID
+    claim: int
+    kind: str
+    version: int
+    parameters: JsonText
+    attempt: int
+    attempts: int
+    epoch: int
+    depth: int
+    queue: str
+    grace_seconds: float
+    memory_bytes: int | None
+    checkpoint: JsonText | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an invocation used by the worker's own account: exact, but without children that nobody waited for."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    memory_peak_bytes: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How an invocation ended by the worker's word.
+
+    Attributes:
+        ending: succeeded, failed, raised, out_of_memory or cancelled.
+        retry: False when the job said that trying again is useless.
+        result: with succeeded. error: with failed.
+        message, type, traceback: with every other ending.
+    """
+
+    ending: Ending
+    retry: bool = True
+    result: JsonText | None = None
+    error: JsonText | None = None
+    message: str = ""
+    type: str | None = None
+    traceback: str | None = None
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewChild:
+    """A job that a job spawns; `key` tells it apart among its siblings, over re-runs too."""
+
+    key: str
+    kind: str
+    version: int
+    parameters: JsonText
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Keep this for the next attempt. Answered with null once it is stored."""
+
+    data: JsonText
+    verb: Literal["checkpoint"] = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Submit children. Answered with their ids, in the same order."""
+
+    children: tuple[NewChild, ...]
+    verb: Literal["spawn"] = "spawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait until all have ended, or with `first_death` until one is dead or cancelled. Answered with a list of `ChildEnd`."""
+
+    jobs: tuple[UUID, ...]
+    first_death: bool
+    verb: Literal["await"] = "await"
+
+
+@dataclass(frozen=True, slots=True)
+class CancelJobs:
+    """Cancel these children. Answered with null."""
+
+    jobs: tuple[UUID, ...]
+    verb: Literal["cancel"] = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Is the claim still held? Asked before an output is published. Answered with true, or refused."""
+
+    verb: Literal["confirm"] = "confirm"
+
+
+Request: TypeAlias = Annotated[Checkpoint | Spawn | Await | CancelJobs | Confirm, Discriminator("verb")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildEnd:
+    """How an awaited child ended; `ending` and `message` come from its cause."""
+
+    job: UUID
+    state: str
+    result: JsonText | None
+    error: JsonText | None
+    ending: Ending | None
+    message: str
+    traceback: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """To a request: its value as JSON, or why it was refused."""
+
+    value: JsonText = NULL
+    refused: str | None = None
+    refusal: str = "HeavyjobsError"
+    """Name of the error in `heavyjobs.errors` to raise."""
+
+
+T = TypeVar("T")
+REQUEST: Final = TypeAdapter[Request](Request)
+RUN: Final = TypeAdapter(Run)
+ENDED: Final = TypeAdapter(Ended)
+ANSWER: Final = TypeAdapter(Answer)
+CHILD_IDS: Final = TypeAdapter(list[UUID])
+CHILD_ENDS: Final = TypeAdapter(list[ChildEnd])
+
+
+def read(adapter: TypeAdapter[T], body: bytes | str) -> T:
+    """Read a body.
+
+    Raises:
+        BrokenFrame: it is not what its code says.
+    """
+    try:
+        return adapter.validate_json(body)
+    except ValidationError as error:
+        raise BrokenFrame(f"a frame that cannot be read: {error.errors(include_url=False)[0]['msg']}") from None
