@@ -1,0 +1,58 @@
+"""The configuration: one TOML file, overridden by the environment, checked once at the door.
+
+    heavyjobs.toml ──▶ sources: read, overlay HEAVYJOBS_…, resolve env: and file: ──▶ shape: validate ──▶ Settings
+                                                                                       └─▶ mistakes: all of them, for people
+
+Relative paths in it are taken from the folder that heavyjobs is started in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from heavyjobs.errors import ConfigurationError
+from heavyjobs.settings.mistakes import explain
+from heavyjobs.settings.secrets import without_secrets
+from heavyjobs.settings.shape import (
+    Bytes,
+    CoordinatorSettings,
+    DatabaseSettings,
+    LocationSettings,
+    LogSettings,
+    QueueSettings,
+    Seconds,
+    Settings,
+)
+from heavyjobs.settings.sources import gather
+
+__all__ = [
+    "Bytes",
+    "CoordinatorSettings",
+    "DatabaseSettings",
+    "LocationSettings",
+    "LogSettings",
+    "QueueSettings",
+    "Seconds",
+    "Settings",
+    "load",
+    "without_secrets",
+]
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings of a file (None: the defaults), with what the environment overrides.
+
+    Raises:
+        ConfigurationError: every mistake found, one a line: file or variable, key, what is wrong and what would do.
+    """
+    found = gather(path, environ)
+    try:
+        settings = Settings.model_validate(found.values)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join([*found.problems, *explain(error, found)])) from None
+    if found.problems:
+        raise ConfigurationError("\n".join(found.problems))
+    return settings

@@ -1,0 +1,132 @@
+"""Where values come from: the file, then the environment over it, then the secrets that either names."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+from heavyjobs.errors import ConfigurationError
+from heavyjobs.settings.secrets import refers, resolve
+from heavyjobs.settings.shape import Settings
+
+PREFIX: Final = "HEAVYJOBS_"
+
+Place: TypeAlias = tuple[str, ...]
+"""A key by its parts, `("queues", "media", "slots")`."""
+
+
+@dataclass(slots=True)
+class Found:
+    """Values as they were found, not yet validated.
+
+    Attributes:
+        file: name of the file for messages; None without one.
+        variables: the environment variable that gave the value of a place.
+        hidden: places whose value is a secret, never to be shown.
+        unread: those of them that could not be read, and are told in `problems`.
+        problems: what is wrong already, for people.
+    """
+
+    file: str | None
+    values: dict[str, Any]
+    variables: dict[Place, str] = field(default_factory=dict[Place, str])
+    hidden: set[Place] = field(default_factory=set[Place])
+    unread: set[Place] = field(default_factory=set[Place])
+    problems: list[str] = field(default_factory=list[str])
+
+    def where(self, place: Place) -> str:
+        """The start of a message about a place: the variable, or file and dotted key."""
+        for length in range(len(place), 0, -1):
+            if variable := self.variables.get(place[:length]):
+                rest = ".".join(place[length:])
+                return f"environment: {variable}: {rest}: " if rest else f"environment: {variable}: "
+        return f"{self.file or 'configuration'}: {'.'.join(place)}: "
+
+
+def gather(path: Path | None, environ: Mapping[str, str]) -> Found:
+    """Read file and environment.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or is not TOML.
+    """
+    found = Found(None, {}) if path is None else Found(str(path), _read(path))
+    for name in sorted(environ):
+        if name.upper().startswith(PREFIX):
+            _overlay(found, name, environ[name])
+    found.values = {key: _resolved(found, (key,), value, environ) for key, value in found.values.items()}
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}; name a readable file with --config") from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from None
+
+
+def _overlay(found: Found, name: str, text: str) -> None:
+    """Put the value of one variable in its place, when its name is that of a setting.
+
+    Names like HEAVYJOBS_CONFIG or HEAVYJOBS_FFMPEG belong to others; a name with `__` can only be meant as a setting.
+    """
+    parts = name[len(PREFIX) :].lower().split("__")
+    if parts[0] not in Settings.model_fields:
+        if len(parts) > 1:
+            near = difflib.get_close_matches(parts[0], Settings.model_fields, n=1)
+            known = f"did you mean {near[0].upper()}?" if near else f"settings begin with {', '.join(Settings.model_fields)}"
+            found.problems.append(f"environment: {name}: no setting begins with {parts[0].upper()}; {known}")
+        return
+    table = found.values
+    place: Place = ()
+    for part in parts[:-1]:
+        key = _spelled(table, part)
+        place = (*place, key)
+        if not isinstance(table.setdefault(key, {}), dict):
+            table[key] = {}  # the environment wins, also over a value of the wrong shape
+        table = table[key]
+    key = _spelled(table, parts[-1])
+    table[key] = _value(text)
+    found.variables[(*place, key)] = name
+
+
+def _spelled(table: Mapping[str, Any], part: str) -> str:
+    """The key that a part of a variable's name means: one that is there in other case or with dashes, else itself."""
+    return next((key for key in table if key.lower().replace("-", "_") == part), part)
+
+
+def _value(text: str) -> Any:
+    """Lists and tables as TOML; all else is text, which validation turns into numbers and the like."""
+    if text.startswith(("[", "{")):
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    return text
+
+
+def _resolved(found: Found, place: Place, value: object, environ: Mapping[str, str]) -> object:
+    match value:
+        case str() if refers(value):
+            found.hidden.add(place)
+            try:
+                return resolve(value, environ)
+            except ValueError as error:
+                found.unread.add(place)
+                found.problems.append(f'{found.where(place)}"{value}": {error}')
+                return value
+        case dict():
+            table = cast("dict[str, object]", value)
+            return {key: _resolved(found, (*place, key), item, environ) for key, item in table.items()}
+        case list():
+            items = cast("list[object]", value)
+            return [_resolved(found, (*place, str(number)), item, environ) for number, item in enumerate(items)]
+        case _:
+            return value
