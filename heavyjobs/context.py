@@ -251,7 +251,7 @@ class Context(_Base[S, E]):
             ProgramFailed: at the end of the lines, when it exited with another code than 0 or by a signal.
             WorkError: there is no such program.
         """
-        return programs.program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log)
+        return programs.program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log, shield=self._link.shield)
 
     def spawn(self, job: Job[R, Any, E2], *, key: str | None = None) -> Child[R, E2]:
         """Submit a child. Idempotent over re-runs: the same key finds the same child, finished or not.

@@ -1,0 +1,122 @@
+"""Named places that job parameters refer to as `name:key`, so that an operator decides what jobs can reach.
+
+Guarantees: a key never leaves its location, neither by its spelling nor through a symlink that lies there when it is opened.
+Assumes: nobody who may write to a location swaps folders for symlinks while a job works in it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator
+
+from heavyjobs.errors import PathRefused
+
+_LOCATION: Final = re.compile(r"([a-z][a-z0-9_-]+):(?!//)", re.ASCII)
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+@dataclass(frozen=True, slots=True)
+class Locations:
+    """The places that the configuration opens to jobs.
+
+    Attributes:
+        places: name to URL (`file:///srv/media`) or absolute path of its folder.
+        plain: whether paths outside of any location are allowed.
+    """
+
+    places: Mapping[str, str]
+    plain: bool
+
+    def path(self, text: str | Path) -> Path:
+        """The local path of `media:films/a.mkv`, or of a plain path where those are allowed.
+
+        Nothing needs to exist there yet. `media:` is the location's folder itself.
+
+        Raises:
+            PathRefused: outside of what the configuration opens; says what would do.
+        """
+        text = str(text)
+        if fault := _fault(text):
+            raise PathRefused(fault)
+        if found := _LOCATION.match(text):
+            return self._inside(found[1], text[found.end() :])
+        if not self.plain:
+            raise PathRefused(f"{text}: plain paths are not allowed here; use {self._choice()}")
+        return _local(text) if _URL.match(text) else Path(text).absolute()
+
+    def _inside(self, name: str, key: str) -> Path:
+        """`key` under the folder of location `name`, with only its last component unresolved."""
+        shown = f"{name}:{key}"
+        root = Path(os.path.realpath(self._root(name)))
+        path = root.joinpath(*(part for part in key.split("/") if part not in {"", "."}))
+        if not Path(os.path.realpath(path)).is_relative_to(root):
+            raise PathRefused(f"{shown}: a symlink on the way leads out of the location {name}; use a key that stays inside")
+        return path if path == root else Path(os.path.realpath(path.parent)) / path.name
+
+    def _root(self, name: str) -> Path:
+        if name not in self.places:
+            near = difflib.get_close_matches(name, self.places, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"use {self._choice()}"
+            also = f"; a file of that name is ./{name}:…" if self.plain else ""
+            raise PathRefused(f"{name}: no such location; {hint}{also}")
+        return _local(self.places[name])
+
+    def _choice(self) -> str:
+        names = [f"{name}:…" for name in sorted(self.places)]
+        if self.plain:
+            names.append("an absolute path")
+        return " or ".join(names) or "a location, after naming one under [locations] in the configuration"
+
+
+def _local(url: str) -> Path:
+    """The path of a `file:` URL or an absolute path."""
+    if not _URL.match(url):
+        path = Path(url)
+    elif (parts := urlsplit(url)).scheme == "file" and parts.netloc in {"", "localhost"}:
+        path = Path(unquote(parts.path))
+    else:
+        raise PathRefused(f"{url}: only local locations so far; use file:///… or an absolute path")
+    if not path.is_absolute():
+        raise PathRefused(f"{url}: a location is an absolute path or file:///…")
+    return path
+
+
+def _fault(text: str) -> str | None:
+    """What is wrong with the spelling of a place, wherever it leads."""
+    if not text or text.isspace():
+        return "the path is empty; give a path or location:key"
+    if "\0" in text:
+        return f"{text!r}: a path cannot contain NUL"
+    found = _LOCATION.match(text)
+    return _key_fault(text, text[found.end() :]) if found else None
+
+
+def _key_fault(text: str, key: str) -> str | None:
+    if key.startswith("/"):
+        return f"{text}: a key is relative to its location; use {text[: -len(key)]}{key.lstrip('/')}"
+    if "\\" in key:
+        return f"{text}: a key cannot contain a backslash; separate folders by /"
+    if ".." in key.split("/"):
+        return f"{text}: a key cannot leave its location; use one without .."
+    return None
+
+
+def _settled(text: str) -> str:
+    """A place that means the same in every process: a relative path becomes absolute here, everything else stays."""
+    if fault := _fault(text):
+        raise ValueError(fault)
+    if _LOCATION.match(text) or _URL.match(text):
+        return text
+    return os.path.abspath(text)  # noqa: PTH100 - Path.absolute keeps the .. that people type
+
+
+Place = Annotated[str, AfterValidator(_settled)]
+"""A job parameter that names a file or folder: `media:films/a.mkv`, or a path, which is made absolute at the submitter."""

@@ -1,0 +1,130 @@
+"""Outputs that appear whole or not at all, and only while the claim is held.
+
+Guarantees: what others see at the target is nothing, what was there before, or the finished output; a target that was not to be
+replaced never is. A job that dies leaves one hidden file or folder beside the target, named after its claim (`part_name`), for
+a sweeper to find.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from heavyjobs import durable
+from heavyjobs.errors import TargetExists, WorkError
+from heavyjobs.model import ClaimKey
+from heavyjobs.shielding import Shield, surely
+
+T = TypeVar("T")
+
+NAME_MAX_BYTES: Final = 255
+"""Of one file name, on every file system we know."""
+
+
+@dataclass(slots=True)
+class Output:
+    """Where to write.
+
+    Attributes:
+        path: nothing is there yet; make a file or a folder of it.
+        bytes: of the published output (for a folder, of all files in it); 0 until the block was left cleanly.
+    """
+
+    path: Path
+    bytes: int = 0
+
+
+def part_name(name: str, claim: ClaimKey) -> str:
+    """The hidden name under which the output `name` is written; long names are cut so that it fits."""
+    mark = f".part.{claim.job.hex[-12:]}-{claim.number}"
+    room = NAME_MAX_BYTES - len(mark) - 1
+    return f".{os.fsencode(name)[:room].decode(errors='ignore')}{mark}"
+
+
+class Staged:
+    """An output on its way: written beside its target, then published by rename.
+
+    Raises:
+        TargetExists: at once, when it may not be replaced.
+        WorkError: the folder for it is missing, or its name is too long.
+    """
+
+    def __init__(self, target: Path, *, claim: ClaimKey, replace: bool) -> None:
+        self._target: Final = target
+        self._replace: Final = replace
+        self.output: Final = Output(target.with_name(part_name(target.name, claim)))
+        self._check()
+
+    def sync(self) -> None:
+        """Bring what was written to the disk, and count it.
+
+        Raises:
+            WorkError: nothing was written.
+        """
+        path = self.output.path
+        if path.is_symlink() or not path.exists():
+            raise WorkError(f"{self._target}: nothing was written; write a file or make a folder at the output's path")
+        self.output.bytes = durable.sync_tree(path)
+
+    def publish(self) -> None:
+        """Give it its name, for good.
+
+        Raises:
+            TargetExists: it came meanwhile and may not be replaced; it was not touched.
+        """
+        try:
+            if self._replace:
+                durable.rename_over(self.output.path, self._target)
+            else:
+                durable.rename_new(self.output.path, self._target)
+        except FileExistsError:
+            raise TargetExists(_taken(self._target)) from None
+        durable.sync_folder(self._target.parent)
+
+    def discard(self) -> None:
+        """Leave nothing behind but what was published; harmless when repeated."""
+        path = self.output.path
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def _check(self) -> None:
+        folder = self._target.parent
+        if not folder.is_dir():
+            raise WorkError(f"{self._target}: the folder {folder} {_lack(folder)}")
+        if len(os.fsencode(self._target.name)) > NAME_MAX_BYTES:
+            raise WorkError(f"{self._target.name[:40]}…: the name is longer than {NAME_MAX_BYTES} bytes; use a shorter one")
+        if not self._replace and os.path.lexists(self._target):
+            raise TargetExists(_taken(self._target))
+
+
+@contextmanager
+def output(target: Path, *, claim: ClaimKey, replace: bool, confirm: Callable[[], None], shield: Shield) -> Iterator[Output]:
+    """What `Context.output` promises; `confirm` raises when the claim is lost."""
+    staged = Staged(target, claim=claim, replace=replace)
+    with surely(staged.discard, shield=shield):
+        yield staged.output
+        staged.sync()
+        with shield():
+            confirm()
+            staged.publish()
+
+
+async def in_thread(fn: Callable[[], T]) -> T:
+    """Run blocking work beside the event loop; a cancel leaves it running to its end."""
+    return await asyncio.to_thread(fn)
+
+
+def _lack(folder: Path) -> str:
+    return "is not a folder; use another target" if os.path.lexists(folder) else "does not exist; make it first"
+
+
+def _taken(target: Path) -> str:
+    return f"{target} exists and was not touched; use another target, or say that it is to be replaced"
