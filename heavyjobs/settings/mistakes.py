@@ -34,13 +34,14 @@ def _reason(problem: ErrorDetails, place: Place, *, hidden: bool) -> str:
             return f"no such key; {_instead(place)}"
         case "missing":
             return "is missing; give it a value"
-        case "model_type" | "mapping_type":
+        case "model_type" | "dict_type":
             keys = f"with the keys {', '.join(_keys(place))}" if _keys(place) else "of names"
             return f"{_shown(problem['input'], hidden=hidden)} does not do; it is a table {keys}"
         case "relation" | "value_error":
             return problem["msg"].removeprefix("Value error, ")
         case _:
             reason = problem["msg"].removeprefix("Input should be ").partition(", unable to ")[0]
+            reason = f"a number {reason}" if reason.startswith(("greater", "less")) else reason
             return f"{_shown(problem['input'], hidden=hidden)} does not do; use {reason}"
 
 

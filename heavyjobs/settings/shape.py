@@ -140,6 +140,10 @@ class LogSettings(_Section):
     level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
 
 
+def _this_host() -> CoordinatorSettings:
+    return CoordinatorSettings()
+
+
 def _one_queue() -> dict[str, QueueSettings]:
     return {"default": QueueSettings(slots=processors())}
 
@@ -159,7 +163,7 @@ class Settings(_Section):
     path: Annotated[tuple[Path, ...], BeforeValidator(_split)] = ()
     plain_paths: bool = True
     database: DatabaseSettings = DatabaseSettings()
-    coordinator: CoordinatorSettings = Field(default_factory=lambda: CoordinatorSettings())
+    coordinator: CoordinatorSettings = Field(default_factory=_this_host)
     queues: Mapping[Label, QueueSettings] = Field(default_factory=_one_queue)
     locations: Mapping[Label, LocationSettings] = {}
     log: LogSettings = LogSettings()

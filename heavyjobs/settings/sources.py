@@ -75,14 +75,12 @@ def _read(path: Path) -> dict[str, Any]:
 def _overlay(found: Found, name: str, text: str) -> None:
     """Put the value of one variable in its place, when its name is that of a setting.
 
-    Names like HEAVYJOBS_CONFIG or HEAVYJOBS_FFMPEG belong to others; a name with `__` can only be meant as a setting.
+    Names like HEAVYJOBS_CONFIG or HEAVYJOBS_FFMPEG belong to others.
     """
     parts = name[len(PREFIX) :].lower().split("__")
     if parts[0] not in Settings.model_fields:
-        if len(parts) > 1:
-            near = difflib.get_close_matches(parts[0], Settings.model_fields, n=1)
-            known = f"did you mean {near[0].upper()}?" if near else f"settings begin with {', '.join(Settings.model_fields)}"
-            found.problems.append(f"environment: {name}: no setting begins with {parts[0].upper()}; {known}")
+        if probably := _misspelt(parts):
+            found.problems.append(f"environment: {name}: no such setting; {probably}")
         return
     table = found.values
     place: Place = ()
@@ -95,6 +93,21 @@ def _overlay(found: Found, name: str, text: str) -> None:
     key = _spelled(table, parts[-1])
     table[key] = _value(text)
     found.variables[(*place, key)] = name
+
+
+def _misspelt(parts: list[str]) -> str | None:
+    """What a name that is no setting was meant to be; None where it does not look like one: no `__`, no `database_url`."""
+    if len(parts) > 1:
+        near = difflib.get_close_matches(parts[0], Settings.model_fields, n=1)
+        rest = "__".join(parts[1:])
+        return (
+            f"did you mean {PREFIX}{near[0].upper()}__{rest.upper()}?" if near else f"known: {', '.join(Settings.model_fields)}"
+        )
+    section, _, key = parts[0].partition("_")
+    field = Settings.model_fields.get(section)
+    if field and key in getattr(field.annotation, "model_fields", {}):
+        return f"did you mean {PREFIX}{section.upper()}__{key.upper()}, with two underscores?"
+    return None
 
 
 def _spelled(table: Mapping[str, Any], part: str) -> str:
