@@ -1,0 +1,1 @@
+"""Tools for tests; they need `pytest` and `pytest-asyncio`."""
