@@ -10,14 +10,15 @@ import hashlib
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Never, NoReturn, Protocol, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from heavyjobs import events, outputs, programs
 from heavyjobs.errors import FailRequested, JobCancelled, JobDead, JobDefinitionError, UsageError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from heavyjobs.job import Job
 
 M = TypeVar("M", bound=BaseModel)
-E2 = TypeVar("E2")
+E2 = TypeVar("E2", default=Never)
 
 
 class Link(Protocol):
@@ -165,7 +166,7 @@ class _Base(Generic[S, E]):
         return self._workspace
 
     @contextmanager
-    def shielded(self) -> Iterator[None]:
+    def shielded(self) -> Generator[None]:
         """Hold a request to stop back until the block is left; keep it short, force comes after the grace."""
         with self._link.shield():
             yield
@@ -288,8 +289,8 @@ class Context(_Base[S, E]):
 
     def _children(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Child[R, E2]]:
         new = [job for job in jobs if not isinstance(job, Child)]
-        ids = iter(events.read(events.CHILD_IDS, self._link.ask(self._new_children(new, None))) if new else [])
-        return _in_order(jobs, ids)
+        ids = events.read(events.CHILD_IDS, self._link.ask(self._new_children(new, None))) if new else []
+        return _in_order(jobs, iter(ids))
 
     def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildEnd]:
         return events.read(events.CHILD_ENDS, self._link.ask(_await_request(children, first_death=first_death)))
@@ -302,7 +303,7 @@ class AsyncContext(_Base[S, E]):
         await self._link.ask_async(self._keep(model))
 
     @asynccontextmanager
-    async def output(self, target: str | Path, *, replace: bool = False) -> AsyncIterator[outputs.Output]:
+    async def output(self, target: str | Path, *, replace: bool = False) -> AsyncGenerator[outputs.Output]:
         staged = outputs.Staged(self._locations.path(target), claim=self.claim, replace=replace)
         try:
             yield staged.output
@@ -340,8 +341,8 @@ class AsyncContext(_Base[S, E]):
 
     async def _children(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Child[R, E2]]:
         new = [job for job in jobs if not isinstance(job, Child)]
-        ids = iter(events.read(events.CHILD_IDS, await self._link.ask_async(self._new_children(new, None))) if new else [])
-        return _in_order(jobs, ids)
+        ids = events.read(events.CHILD_IDS, await self._link.ask_async(self._new_children(new, None))) if new else []
+        return _in_order(jobs, iter(ids))
 
     async def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildEnd]:
         return events.read(events.CHILD_ENDS, await self._link.ask_async(_await_request(children, first_death=first_death)))
@@ -397,5 +398,5 @@ def read_outcome(job_type: type[Job[R, Any, E2]], end: events.ChildEnd) -> Outco
         case _:
             adapter = job_type.error_adapter()
             error = adapter.validate_json(end.error) if adapter is not None and end.error is not None else None
-            cause = end.ending and Cause(end.ending, end.message, traceback=end.traceback)
+            cause = Cause(end.ending, end.message, traceback=end.traceback) if end.ending else None
             return Dead(error, cause)

@@ -8,8 +8,7 @@ is ever unpickled.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 from uuid import UUID
@@ -31,9 +30,10 @@ class Code(IntEnum):
     STARTED = 2  # run() is about to be called
     STATUS = 3  # the body is the status itself
     LOG = 4  # the body is one line, as heavyjobs.logs encodes it
-    ASK = 5  # a Request; the worker waits for the answer
+    ASK = 5  # an Asked; the worker waits for the answer
     ENDED = 6  # an Ended, after which nothing more comes with that reference
     PONG = 7
+    BLOCKED = 8  # lane only: a step of this invocation holds up the others; 0 when nobody can be blamed
     # to the worker
     RUN = 16  # a Run
     ANSWER = 17  # an Answer
@@ -55,30 +55,29 @@ class FrameReader:
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._position = 0
 
     def feed(self, data: bytes) -> None:
+        del self._buffer[: self._position]
+        self._position = 0
         self._buffer += data
 
-    def frames(self) -> Iterator[tuple[int, int, bytes]]:
-        """Code, reference and body of each whole frame; what is left over stays for the next call.
+    def next(self) -> tuple[int, int, bytes] | None:
+        """Code, reference and body of the next whole frame; None until more was fed.
 
         Raises:
             BrokenFrame: a body larger than `FRAME_MAX_BYTES` is announced.
         """
-        buffer, position = self._buffer, 0
-        try:
-            while len(buffer) - position >= HEADER.size:
-                length, code, reference = HEADER.unpack_from(buffer, position)
-                if length > FRAME_MAX_BYTES:
-                    raise BrokenFrame(f"a frame of {length} bytes was announced; the most is {FRAME_MAX_BYTES}")
-                end = position + HEADER.size + length
-                if end > len(buffer):
-                    break
-                body = bytes(memoryview(buffer)[position + HEADER.size : end])
-                position = end
-                yield code, reference, body
-        finally:
-            del buffer[:position]
+        start = self._position + HEADER.size
+        if len(self._buffer) < start:
+            return None
+        length, code, reference = HEADER.unpack_from(self._buffer, self._position)
+        if length > FRAME_MAX_BYTES:
+            raise BrokenFrame(f"a frame of {length} bytes was announced; the most is {FRAME_MAX_BYTES}")
+        if len(self._buffer) < start + length:
+            return None
+        self._position = start + length
+        return code, reference, bytes(self._buffer[start : self._position])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +119,7 @@ class Ended:
         retry: False when the job said that trying again is useless.
         result: with succeeded. error: with failed.
         message, type, traceback: with every other ending.
+        worn: the worker should not be used again: it has done enough, grown too large, or a thread of the job lives on.
     """
 
     ending: Ending
@@ -130,6 +130,27 @@ class Ended:
     type: str | None = None
     traceback: str | None = None
     usage: Usage = Usage()
+    worn: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """What a worker must know before its first job.
+
+    Attributes:
+        marker: stands in the environment of all that it starts.
+        modules: define the job types; imported in the worker. path: folders put on `sys.path` first.
+        locations, plain_paths: as in `heavyjobs.locations`.
+        recycle_after: invocations until the worker is worn; recycle_memory_bytes: resident size above which it is.
+    """
+
+    marker: str
+    modules: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    locations: dict[str, str] = field(default_factory=dict[str, str])
+    plain_paths: bool = True
+    recycle_after: int = 1000
+    recycle_memory_bytes: int = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,6 +208,14 @@ Request: TypeAlias = Annotated[Checkpoint | Spawn | Await | CancelJobs | Confirm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request, numbered within its worker so that its answer is told from one that came too late."""
+
+    number: int
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChildEnd:
     """How an awaited child ended; `ending` and `message` come from its cause."""
 
@@ -201,8 +230,9 @@ class ChildEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """To a request: its value as JSON, or why it was refused."""
+    """To the request of that number: its value as JSON, or why it was refused."""
 
+    number: int
     value: JsonText = NULL
     refused: str | None = None
     refusal: str = "HeavyjobsError"
@@ -210,8 +240,9 @@ class Answer:
 
 
 T = TypeVar("T")
-REQUEST: Final = TypeAdapter[Request](Request)
+ASKED: Final = TypeAdapter(Asked)
 RUN: Final = TypeAdapter(Run)
+WORKER_OPTIONS: Final = TypeAdapter(WorkerOptions)
 ENDED: Final = TypeAdapter(Ended)
 ANSWER: Final = TypeAdapter(Answer)
 CHILD_IDS: Final = TypeAdapter(list[UUID])

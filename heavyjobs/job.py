@@ -117,7 +117,7 @@ class Job(BaseModel, Generic[R, S, E]):
 
     @classmethod
     @override
-    def __pydantic_init_subclass__(cls, *, kind: str | None = None, version: int | None = None) -> None:
+    def __pydantic_init_subclass__(cls, **keywords: Any) -> None:
         super().__pydantic_init_subclass__()
         for name in cls.model_fields:
             if hasattr(Job, name):
@@ -125,8 +125,8 @@ class Job(BaseModel, Generic[R, S, E]):
                     f"{cls.__qualname__}.{name}: the field hides an attribute of Job; "
                     f'name it {name}_ and give it Field(alias="{name}")'
                 )
-        if kind is not None:
-            _register(cls, kind, cls.version)
+        if keywords.get("kind") is not None:
+            _register(cls, cls.kind, cls.version)
 
     def run(self, ctx: EitherContext[S, E]) -> R | Awaitable[R]:
         """Do the work: `def run` in a process of its own, or `async def run` on the lane for jobs that wait.

@@ -15,12 +15,14 @@ from enum import StrEnum
 from typing import Final, Generic, TypeAlias
 from uuid import UUID
 
-from typing_extensions import TypeVar
+from typing_extensions import Never, TypeVar
 
 from heavyjobs.values import JsonText
 
 R = TypeVar("R", default=None)
-E = TypeVar("E", default=None)
+S = TypeVar("S", default=Never)
+E = TypeVar("E", default=Never)
+"""A job type's result, status and error. A type without status or error says so by leaving them out."""
 
 STARTS_MAX: Final = 20
 """Claims in a row that never start before a job is declared dead: they cost no attempt, but may not go on for ever."""
@@ -287,7 +289,7 @@ def after(
     if ending is Ending.HANDED_BACK:
         return Move(JobState.READY, charged=False)
     if not started:
-        if unstarted >= STARTS_MAX:
+        if not retry or unstarted >= STARTS_MAX:
             return Move(JobState.DEAD, charged=False)
         return _scheduled(backoff_seconds(unstarted, policy=policy, jitter=jitter), charged=False)
     if not retry or attempt >= policy.attempts:

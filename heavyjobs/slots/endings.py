@@ -1,0 +1,78 @@
+"""Turn whatever user code did into one plain `Ended`: the worker's side of "failure has a cause"."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+from heavyjobs.errors import CancelRequested, InvalidParameters, UnknownKind, Unstorable
+from heavyjobs.events import ENDED, Ended, Usage
+from heavyjobs.job import AnyJob
+from heavyjobs.model import Ending
+from heavyjobs.values import RESULT_MAX_BYTES, JsonText, encode, visible
+
+_TRACEBACK_MAX_CHARS: Final = 32 << 10
+_MESSAGE_MAX_CHARS: Final = 4 << 10
+
+Failure: TypeAlias = tuple[JsonText, str, bool]
+"""What `ctx.fail` was given: the error, its type's name, and whether trying again makes sense."""
+
+
+def returned(job: AnyJob, result: Any, failure: Failure | None) -> Ended:
+    """The ending of a job whose `run` returned.
+
+    Raises:
+        Unstorable: the result is not JSON or too large; whatever `retry_if` raises.
+    """
+    if failure is not None:
+        return _failed(failure)
+    adapter = job.result_adapter()
+    plain = adapter.dump_python(adapter.validate_python(result), mode="json", by_alias=True)
+    text = encode(plain, what=f"the result of {job.kind}", max_bytes=RESULT_MAX_BYTES)
+    if job.retry_if(result):
+        return Ended(ending=Ending.RAISED, message=f"retry_if: the result is to be tried for again: {text[:200]}")
+    return Ended(ending=Ending.SUCCEEDED, result=text)
+
+
+def raised(error: BaseException, failure: Failure | None) -> Ended:
+    """The ending of a job that was left by an exception, whichever."""
+    if failure is not None:
+        return _failed(failure)
+    ending = Ending.RAISED
+    if isinstance(error, CancelRequested):
+        ending = Ending.CANCELLED
+    elif isinstance(error, MemoryError):
+        ending = Ending.OUT_OF_MEMORY
+    useless = isinstance(error, InvalidParameters | UnknownKind | Unstorable)
+    name = type(error).__qualname__
+    return Ended(
+        ending=ending,
+        retry=not useless,
+        message=_cut(visible(f"{name}: {error}" if str(error) else name), _MESSAGE_MAX_CHARS),
+        type=f"{type(error).__module__}.{name}",
+        traceback=_cut(visible("".join(traceback.format_exception(_without_our_frames(error)))), _TRACEBACK_MAX_CHARS),
+    )
+
+
+def dump(ended: Ended, *, usage: Usage, worn: bool) -> bytes:
+    """The body of the frame that carries it."""
+    return ENDED.dump_json(replace(ended, usage=usage, worn=worn))
+
+
+def _failed(failure: Failure) -> Ended:
+    error, name, retry = failure
+    return Ended(ending=Ending.FAILED, error=error, type=name, retry=retry, message=f"{name}: {error[:200]}")
+
+
+def _without_our_frames(error: BaseException) -> BaseException:
+    """Drop the frames of the worker from the top of the traceback: people look for their own code."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None and "/heavyjobs/slots/" in trace.tb_frame.f_code.co_filename:
+        trace = trace.tb_next
+    return error.with_traceback(trace)
+
+
+def _cut(text: str, most: int) -> str:
+    """Keep both ends of a long text."""
+    return text if len(text) <= most else f"{text[: most // 4]}\n…\n{text[-most * 3 // 4 :]}"

@@ -1,0 +1,137 @@
+"""The guardian: a tiny process beside the coordinator that ends all its workers' trees when the coordinator cannot.
+
+What it guarantees
+- when the coordinator is gone (killed, crashed), all trees are ended at once: the pipe to it reaches its end;
+- when the coordinator is stopped, stuck or cut off from the database, all trees are ended as soon as its lease lapses.
+
+What it assumes
+- it runs no user code and nobody kills it; the coordinator starts another when it is gone, and keeps a watch of its own.
+
+Its language, one line each on standard input: `lease SECONDS`, `watch PID STARTED MARKER`, `forget PID`. The parent side is
+`Guardian`; the child side runs as `python -m heavyjobs.slots.guardian`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final
+
+from heavyjobs.slots.tree import Root, end
+
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_NEVER: Final = float("inf")
+
+
+def boot_seconds() -> float:
+    """Seconds since boot, time asleep included: the clock of leases, which no wall clock can move."""
+    return time.clock_gettime(_CLOCK)
+
+
+class Guardian:
+    """The coordinator's side: start it, tell it what to watch, renew the lease."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._roots: dict[int, Root] = {}
+        self._lease_until = _NEVER
+
+    def start(self) -> None:
+        """Start it, or start another when it is gone, and tell it all that it should know."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "heavyjobs.slots.guardian"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for root in self._roots.values():
+            self._say(f"watch {root.pid} {root.started!r} {root.marker}")
+        if self._lease_until != _NEVER:
+            self._say(f"lease {max(0.0, self._lease_until - boot_seconds()):.3f}")
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def watch(self, root: Root) -> None:
+        self._roots[root.pid] = root
+        self._say(f"watch {root.pid} {root.started!r} {root.marker}")
+
+    def forget(self, root: Root) -> None:
+        """The worker is gone, its tree ended."""
+        self._roots.pop(root.pid, None)
+        self._say(f"forget {root.pid}")
+
+    def renew(self, until: float) -> None:
+        """The lease holds until then, on the clock of `boot_seconds`; infinity suspends it while nothing is held."""
+        self._lease_until = until
+        self._say("lease inf" if until == _NEVER else f"lease {max(0.0, until - boot_seconds()):.3f}")
+
+    def stop(self) -> None:
+        """Let it go, after the workers are gone."""
+        if self._process is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()  # type: ignore[union-attr]  # made with PIPE
+            self._process.wait()
+            self._process = None
+
+    def _say(self, line: str) -> None:
+        # The pipe holds thousands of such lines and the reader does nothing else, so this does not block; a dead guardian is
+        # noticed and replaced by whoever looks at `alive`.
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(f"{line}\n".encode())
+                self._process.stdin.flush()
+
+
+def guard(fd: int) -> None:
+    """The guardian's own life: read lines until the end of the pipe, then end all trees. A lapsed lease ends them earlier."""
+    roots: dict[int, Root] = {}
+    lease_until, rest = _NEVER, b""
+    while True:
+        wait = None if lease_until == _NEVER else max(0.0, lease_until - boot_seconds())
+        # poll() may sleep through a suspended machine's time, so it looks again at least every second.
+        ready, _, _ = select.select([fd], [], [], None if wait is None else min(wait, 1.0))
+        if ready:
+            data = os.read(fd, 65536)
+            if not data:
+                break
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                lease_until = _obey(line.decode().split(" "), roots, lease_until)
+        if boot_seconds() >= lease_until:
+            _end_all(roots)
+            roots.clear()
+            lease_until = _NEVER
+    _end_all(roots)
+
+
+def _obey(words: list[str], roots: dict[int, Root], lease_until: float) -> float:
+    match words:
+        case ["lease", seconds]:
+            return boot_seconds() + float(seconds)
+        case ["watch", pid, started, marker]:
+            roots[int(pid)] = Root(int(pid), float(started), marker)
+        case ["forget", pid]:
+            roots.pop(int(pid), None)
+        case _:
+            pass
+    return lease_until
+
+
+def _end_all(roots: dict[int, Root]) -> None:
+    if roots:
+        with ThreadPoolExecutor(min(8, len(roots))) as threads:
+            list(threads.map(end, roots.values()))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    guard(0)

@@ -1,0 +1,186 @@
+"""The async lane's worker: `async def run` jobs, many at a time, on one event loop.
+
+For jobs that wait more than they compute. They share a process: one that blocks the loop holds up the others, which a small
+thread notices and says (`BLOCKED`), naming the invocation whose step is running, where the interpreter's lock lets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Coroutine, Generator
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
+from weakref import WeakKeyDictionary
+
+from heavyjobs import errors, events
+from heavyjobs.context import AsyncContext
+from heavyjobs.errors import CancelRequested
+from heavyjobs.events import Code, Ended
+from heavyjobs.logs import encode_lines
+from heavyjobs.model import Source
+from heavyjobs.slots import capture, endings
+from heavyjobs.slots.child import Worker, assignment_of
+from heavyjobs.slots.serial import ask_body, value_of
+from heavyjobs.values import JsonText
+
+BLOCKED_AFTER_SECONDS: Final = 2.0
+
+T = TypeVar("T")
+
+_current: ContextVar[int] = ContextVar("reference of the invocation", default=0)
+
+
+def serve_many(worker: Worker) -> None:
+    """Run what comes, many at a time, until the pipe ends or says stop."""
+    asyncio.run(Lane(worker).serve())
+
+
+class Lane:
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._wire = worker.wire
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._links: dict[int, LaneLink] = {}
+        self._owners: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
+        self._turned = time.monotonic()
+        self._over = asyncio.Event()
+
+    async def serve(self) -> None:
+        capture.capture(lambda line: self._wire.send(Code.LOG, _current.get(), line))
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(self._make_task)
+        loop.add_reader(self._wire.descriptors[1], self._take_in)
+        threading.Thread(target=self._watch, args=(loop,), name="heavyjobs-lane-watch", daemon=True).start()
+        async with asyncio.TaskGroup() as group:
+            turning = group.create_task(self._turn())
+            await self._over.wait()
+            turning.cancel()
+            for task in self._tasks.values():
+                task.cancel()
+
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | Generator[Any, None, T], **how: Any
+    ) -> asyncio.Task[T]:
+        """Remember which invocation each task belongs to, those that jobs start themselves included."""
+        task: asyncio.Task[T] = asyncio.Task(work, loop=loop, **how)
+        self._owners[task] = _current.get()
+        return task
+
+    def _take_in(self) -> None:
+        if not self._wire.read():
+            self._over.set()
+        while received := self._wire.next():
+            self._obey(*received)
+
+    def _obey(self, code: int, reference: int, body: bytes) -> None:
+        match code:
+            case Code.RUN:
+                run = events.read(events.RUN, body)
+                _current.set(reference)
+                task = asyncio.create_task(self._invoke(reference, run), name=f"{run.kind} {run.job}")
+                self._tasks[reference] = task
+                task.add_done_callback(lambda _task: self._tasks.pop(reference, None))
+            case Code.ANSWER:
+                if link := self._links.get(reference):
+                    link.answered(events.read(events.ANSWER, body))
+            case Code.CANCEL:
+                if running := self._tasks.get(reference):
+                    running.cancel()
+            case Code.PING:
+                self._wire.send(Code.PONG, reference)
+            case Code.STOP:
+                self._over.set()
+            case _:
+                pass
+
+    async def _invoke(self, reference: int, run: events.Run) -> None:
+        began = time.monotonic()
+        link = self._links[reference] = LaneLink(self._worker, reference)
+        try:
+            ended = await self._run(run, link)
+        finally:
+            del self._links[reference]
+        for left in [task for task, owner in self._owners.items() if owner == reference and task is not asyncio.current_task()]:
+            left.cancel()
+        usage = events.Usage(wall_seconds=time.monotonic() - began)
+        self._wire.send(Code.ENDED, reference, endings.dump(ended, usage=usage, worn=False))
+
+    async def _run(self, run: events.Run, link: LaneLink) -> Ended:
+        """Run user code: whatever it raises is its ending, and nothing else's."""
+        ctx: AsyncContext[Any, Any] | None = None
+        try:
+            job = self._worker.job_of(run)
+            ctx = AsyncContext(assignment_of(run), link, job=job, locations=self._worker.locations)
+            self._wire.send(Code.STARTED, link.reference)
+            result = await job.run(ctx)  # type: ignore[arg-type]  # an `async def run`, so an AsyncContext is what it takes
+            return endings.returned(job, result, ctx.failure)
+        except asyncio.CancelledError as error:
+            stop = CancelRequested("this job is to stop").with_traceback(error.__traceback__)
+            return endings.raised(stop, ctx.failure if ctx else None)
+        except BaseException as error:  # noqa: BLE001 - the place around user code
+            return endings.raised(error, ctx.failure if ctx else None)
+        finally:
+            if ctx:
+                ctx.clean_up()
+
+    async def _turn(self) -> None:
+        while True:
+            self._turned = time.monotonic()
+            await asyncio.sleep(BLOCKED_AFTER_SECONDS / 4)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Say whose step blocks the loop, from a thread of its own."""
+        said = 0.0
+        while True:
+            time.sleep(BLOCKED_AFTER_SECONDS / 4)
+            turned = self._turned
+            if turned != said and time.monotonic() - turned > BLOCKED_AFTER_SECONDS:
+                said = turned
+                task = asyncio.current_task(loop)
+                self._wire.send(Code.BLOCKED, self._owners.get(task, 0) if task else 0)
+
+
+class LaneLink:
+    """How the context of an `async def run` reaches the coordinator."""
+
+    _numbers: Final = itertools.count(1)
+
+    def __init__(self, worker: Worker, reference: int) -> None:
+        self.reference: Final = reference
+        self._wire = worker.wire
+        self._asked: dict[int, asyncio.Future[JsonText]] = {}
+
+    def report(self, status: JsonText) -> None:
+        self._wire.send(Code.STATUS, self.reference, status.encode())
+
+    def log(self, text: str) -> None:
+        for line in encode_lines(time.time(), Source.PROGRAM, None, text):
+            self._wire.send(Code.LOG, self.reference, line)
+
+    def shield(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def ask(self, request: events.Request) -> JsonText:
+        raise errors.UsageError("an async def run has an AsyncContext; await its verbs")
+
+    async def ask_async(self, request: events.Request) -> JsonText:
+        number = next(self._numbers)
+        answer = self._asked[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._wire.send(Code.ASK, self.reference, ask_body(number, request))
+            return await answer
+        finally:
+            del self._asked[number]
+
+    def answered(self, answer: events.Answer) -> None:
+        waiting = self._asked.get(answer.number)
+        if waiting is None or waiting.done():
+            return  # given up meanwhile
+        try:
+            waiting.set_result(value_of(answer))
+        except errors.HeavyjobsError as error:
+            waiting.set_exception(error)

@@ -1,0 +1,145 @@
+"""The slot's worker: `def run` jobs, one at a time, in the main thread.
+
+No thread of ours runs here: a job in C code that holds the interpreter's lock would stop it too. The worker reads its pipe when
+it is idle and while it waits for an answer; a request to stop comes as a signal.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+import time
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+from heavyjobs import errors, events
+from heavyjobs.context import Context
+from heavyjobs.events import Code, Ended
+from heavyjobs.logs import encode_lines
+from heavyjobs.model import Source
+from heavyjobs.slots import capture, endings, tree
+from heavyjobs.slots.child import CANCEL_SIGNAL, Worker, assignment_of
+from heavyjobs.slots.usage import Meter, limit_memory
+from heavyjobs.slots.wire import Wire
+from heavyjobs.values import JsonText
+
+
+def serve_one_by_one(worker: Worker) -> None:
+    """Run what comes, until the pipe ends or says stop."""
+    Serial(worker).serve()
+
+
+class Serial:
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._wire = worker.wire
+        self._reference = 0
+
+    def serve(self) -> None:
+        signal.signal(CANCEL_SIGNAL, lambda _number, _frame: self._wire.shield.request())
+        capture.capture(lambda line: self._wire.send(Code.LOG, self._reference, line))
+        while received := self._wire.receive():
+            code, reference, body = received
+            match code:
+                case Code.RUN:
+                    self._reference = reference
+                    self._invoke(reference, events.read(events.RUN, body))
+                case Code.PING:
+                    self._wire.send(Code.PONG, reference)
+                case Code.STOP:
+                    return
+                case _:
+                    pass  # the answer to a request that was given up
+
+    def _invoke(self, reference: int, run: events.Run) -> None:
+        meter = Meter()
+        limit_memory(run.memory_bytes)
+        ended = self._run(run, reference)
+        self._wire.shield.disarm()
+        limit_memory(None)
+        capture.flush()
+        self._sweep(reference)
+        self._wire.send(Code.ENDED, reference, endings.dump(ended, usage=meter.usage(), worn=self._worker.worn()))
+
+    def _run(self, run: events.Run, reference: int) -> Ended:
+        """Run user code: whatever it raises is its ending, and nothing else's."""
+        ctx: Context[Any, Any] | None = None
+        try:
+            job = self._worker.job_of(run)
+            ctx = Context(assignment_of(run), SlotLink(self._wire, reference), job=job, locations=self._worker.locations)
+            self._wire.send(Code.STARTED, reference)
+            self._wire.shield.arm()
+            result = job.run(ctx)  # type: ignore[arg-type]  # a `def run`, so a Context is what it takes
+            self._wire.shield.disarm()
+            return endings.returned(job, result, ctx.failure)
+        except BaseException as error:  # noqa: BLE001 - the place around user code
+            return endings.raised(error, ctx.failure if ctx else None)
+        finally:
+            self._wire.shield.disarm()
+            if ctx:
+                ctx.clean_up()
+
+    def _sweep(self, reference: int) -> None:
+        """End what the invocation started and did not wait for, before the next one starts."""
+        try:
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+        except ChildProcessError:
+            return  # no child at all: nearly always
+        swept = tree.end(self._worker.root, root_too=False)
+        if swept.descendants:
+            self._worker.remark(reference, f"ended what the job left running: {', '.join(swept.descendants)}")
+
+
+class SlotLink:
+    """How the context of a `def run` reaches the coordinator: it asks, and reads the pipe until the answer comes."""
+
+    _numbers: Final = itertools.count(1)
+
+    def __init__(self, wire: Wire, reference: int) -> None:
+        self._wire = wire
+        self._reference = reference
+        self._lock = threading.Lock()  # threads of the job may ask too
+
+    def report(self, status: JsonText) -> None:
+        self._wire.send(Code.STATUS, self._reference, status.encode())
+
+    def log(self, text: str) -> None:
+        for line in encode_lines(time.time(), Source.PROGRAM, None, text):
+            self._wire.send(Code.LOG, self._reference, line)
+
+    def shield(self) -> AbstractContextManager[None]:
+        return self._wire.shield
+
+    def ask(self, request: events.Request) -> JsonText:
+        with self._lock:
+            number = next(self._numbers)
+            self._wire.send(Code.ASK, self._reference, ask_body(number, request))
+            while received := self._wire.receive():
+                code, reference, body = received
+                if code == Code.PING:
+                    self._wire.send(Code.PONG, reference)
+                elif code == Code.ANSWER and (answer := events.read(events.ANSWER, body)).number == number:
+                    return value_of(answer)
+        os._exit(1)  # the coordinator is gone; the guardian would end us anyway
+
+    async def ask_async(self, request: events.Request) -> JsonText:
+        raise errors.UsageError("a def run has a Context; its verbs are not awaited")
+
+
+def ask_body(number: int, request: events.Request) -> bytes:
+    return events.ASKED.dump_json(events.Asked(number=number, request=request))
+
+
+def value_of(answer: events.Answer) -> JsonText:
+    """What was answered.
+
+    Raises:
+        HeavyjobsError: of the kind that the coordinator refused with.
+    """
+    if answer.refused is None:
+        return answer.value
+    kind = getattr(errors, answer.refusal, errors.HeavyjobsError)
+    raise kind(answer.refused)

@@ -1,0 +1,176 @@
+"""Find a worker's whole process tree, and end it.
+
+What it guarantees
+- after `end` nothing of the tree is left, except processes in uninterruptible sleep, which it names;
+- a pid that was reused meanwhile is never touched: each process is known by pid and start time.
+
+What it assumes
+- workers lead a session of their own and are subreapers (`lead`), and carry a marker in the environment of what they start.
+
+Three ways to find descendants, because each alone misses some: the walk over parents misses none that a subreaper adopted but
+needs the worker alive, the session misses what called setsid, the marker misses what cleared its environment.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import psutil
+
+MARKER: Final = "HEAVYJOBS_WORKER"
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, ProcessLookupError, PermissionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A worker: its pid, when it started (as psutil says), and its marker."""
+
+    pid: int
+    started: float
+    marker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What ending a tree found.
+
+    Attributes:
+        descendants: `name (pid)` of each process that was ended, the worker aside.
+        left: of each that could not be ended within the time allowed.
+    """
+
+    descendants: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def lead(marker: str) -> None:
+    """Make this process a session leader that adopts its orphaned descendants and marks what it starts."""
+    os.setsid()
+    adopt_orphans()
+    os.environ[MARKER] = marker
+
+
+def adopt_orphans() -> None:
+    """Become a subreaper, where the system has such a thing: orphans below become children of this process."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end(root: Root, *, seconds: float = 5.0, root_too: bool = True) -> Swept:
+    """Kill the tree: the worker is stopped, its descendants are killed until none is left, the worker goes last.
+
+    Blocks for a few milliseconds to `seconds`; call it in a thread.
+
+    Args:
+        root_too: False spares the worker (and does not stop it): for what an invocation left behind.
+    """
+    deadline = time.monotonic() + seconds
+    worker = _process(root.pid, root.started)
+    if worker is not None and root_too:
+        with suppress(*_GONE):
+            # Stopped first, or it could start new ones as fast as they are killed.
+            worker.send_signal(signal.SIGSTOP)
+    ended: dict[int, str] = {}
+    left = descendants(root)
+    while left and time.monotonic() < deadline:
+        for process in left:
+            ended.setdefault(process.pid, label(process))
+            with suppress(*_GONE):
+                process.kill()
+        _wait(left, seconds=0.05)
+        left = descendants(root)
+    if worker is not None and root_too:
+        with suppress(*_GONE):
+            worker.kill()
+        left += _wait([worker], seconds=max(0.1, deadline - time.monotonic()))
+    _reap(ended)
+    return Swept(tuple(ended.values()), tuple(label(process) for process in left))
+
+
+def descendants(root: Root) -> list[psutil.Process]:
+    """Everything alive that the worker started, directly or not; the worker itself left out."""
+    children: dict[int, list[psutil.Process]] = {}
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        with suppress(*_GONE), process.oneshot():
+            if process.status() == psutil.STATUS_ZOMBIE:
+                if _in_session(process, root.pid):
+                    _reap([process.pid])
+                continue
+            if process.pid == root.pid:
+                continue
+            children.setdefault(process.ppid(), []).append(process)
+            if process.create_time() >= root.started - 1 and (_in_session(process, root.pid) or _marked(process, root.marker)):
+                found[process.pid] = process
+    if _process(root.pid, root.started) is not None:
+        found |= {process.pid: process for process in _below(root.pid, children)}
+    for process in list(found.values()):
+        found |= {below.pid: below for below in _below(process.pid, children)}
+    found.pop(os.getpid(), None)
+    return list(found.values())
+
+
+def _below(pid: int, children: dict[int, list[psutil.Process]]) -> Iterable[psutil.Process]:
+    for child in children.get(pid, ()):
+        yield child
+        yield from _below(child.pid, children)
+
+
+def _in_session(process: psutil.Process, leader: int) -> bool:
+    return os.getsid(process.pid) == leader
+
+
+def _marked(process: psutil.Process, marker: str) -> bool:
+    return process.environ().get(MARKER) == marker
+
+
+def _process(pid: int, started: float) -> psutil.Process | None:
+    """The process with that pid, if it is still the one that was meant."""
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started) < 0.05 and process.status() != psutil.STATUS_ZOMBIE
+    except _GONE:
+        return None
+    return process if same else None
+
+
+def _reap(pids: Iterable[int]) -> None:
+    """Collect the zombies among them that became our children by adoption; others are left to their parents."""
+    for pid in pids:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _wait(processes: list[psutil.Process], *, seconds: float) -> list[psutil.Process]:
+    """Wait until they are gone or zombies; those that are not in time."""
+    deadline = time.monotonic() + seconds
+    alive = processes
+    while alive := [process for process in alive if _alive(process)]:
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(0.002)
+    return alive
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except _GONE:
+        return False
+
+
+def label(process: psutil.Process) -> str:
+    """`name (pid)`, for people."""
+    try:
+        return f"{process.name()} ({process.pid})"
+    except _GONE:
+        return f"? ({process.pid})"

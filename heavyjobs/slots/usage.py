@@ -1,0 +1,81 @@
+"""A worker's own account of what an invocation used: exact, cheap, and taken from inside.
+
+The memory peak is the kernel's high-water mark of resident memory, reset at the start (Linux: `clear_refs` 5), so that one
+job's peak is not the next one's. Input and output are those of `/proc/self/io`, children that were waited for included.
+Elsewhere than on Linux memory is the process's peak so far, and bytes are 0.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from heavyjobs.events import Usage
+
+_IO = Path("/proc/self/io")
+_STATUS = Path("/proc/self/status")
+_RESET = Path("/proc/self/clear_refs")
+
+
+class Meter:
+    """Measures from when it is made."""
+
+    def __init__(self) -> None:
+        self._wall = time.monotonic()
+        self._cpu = _cpu_seconds()
+        self._read, self._written = _io_bytes()
+        with suppress(OSError):
+            _RESET.write_bytes(b"5")
+
+    def usage(self) -> Usage:
+        read, written = _io_bytes()
+        return Usage(
+            wall_seconds=time.monotonic() - self._wall,
+            cpu_seconds=_cpu_seconds() - self._cpu,
+            memory_peak_bytes=_memory("VmHWM"),
+            read_bytes=max(0, read - self._read),
+            written_bytes=max(0, written - self._written),
+        )
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory now; 0 where that is not known."""
+    return _memory("VmRSS") if sys.platform == "linux" else 0
+
+
+def limit_memory(limit_bytes: int | None) -> None:
+    """Bound what this process and each of its children may allocate; None lifts the bound.
+
+    It limits data (heap and private mappings), not address space, so files mapped into memory are free; the sum over the tree
+    is watched by the coordinator.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = hard if limit_bytes is None else limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _cpu_seconds() -> float:
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def _io_bytes() -> tuple[int, int]:
+    """Bytes through read and write calls, whatever they were: files, pipes, sockets."""
+    try:
+        lines = _IO.read_bytes().split(b"\n")
+    except OSError:
+        return 0, 0
+    return int(lines[0].removeprefix(b"rchar: ")), int(lines[1].removeprefix(b"wchar: "))
+
+
+def _memory(field: str) -> int:
+    if sys.platform != "linux":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    name = field.encode() + b":"
+    for line in _STATUS.read_bytes().split(b"\n"):
+        if line.startswith(name):
+            return int(line.split()[1]) * 1024
+    return 0
