@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +106,7 @@ class Staged:
 
 
 @contextmanager
-def output(target: Path, *, claim: ClaimKey, replace: bool, confirm: Callable[[], None], shield: Shield) -> Iterator[Output]:
+def output(target: Path, *, claim: ClaimKey, replace: bool, confirm: Callable[[], None], shield: Shield) -> Generator[Output]:
     """What `Context.output` promises; `confirm` raises when the claim is lost."""
     staged = Staged(target, claim=claim, replace=replace)
     with surely(staged.discard, shield=shield):

@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -50,7 +50,7 @@ def program(
     env: Mapping[str, str] | None,
     log: Callable[[str], None],
     shield: Shield = nullcontext,
-) -> Iterator[Iterator[str]]:
+) -> Generator[Iterator[str]]:
     """What `Context.program` promises; `log` is called from a thread."""
     running = Running(argv, stream=stream, log=log)
     with surely(running.end, shield=shield):
@@ -67,7 +67,7 @@ async def async_program(
     cwd: Path | None,
     env: Mapping[str, str] | None,
     log: Callable[[str], None],
-) -> AsyncIterator[AsyncIterator[str]]:
+) -> AsyncGenerator[AsyncIterator[str]]:
     """The same beside an event loop: what blocks, blocks a thread of its own."""
     running = Running(argv, stream=stream, log=log)
     with ThreadPoolExecutor(1, thread_name_prefix="program") as thread:

@@ -6,7 +6,7 @@ is a block that holds it back until it is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeAlias
 
@@ -14,7 +14,7 @@ Shield: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 
 @contextmanager
-def surely(cleanup: Callable[[], None], *, shield: Shield) -> Iterator[None]:
+def surely(cleanup: Callable[[], None], *, shield: Shield) -> Generator[None]:
     """Run `cleanup`, which may run twice, whichever way the block is left."""
     try:
         try:
