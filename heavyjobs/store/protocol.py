@@ -469,7 +469,7 @@ class Store(Protocol):
         """Give the session's regular word, and learn what concerns it. One round trip.
 
         Raises:
-            SessionFenced: declared dead by another.
+            SessionFenced: declared dead by another, or ended.
         """
         ...
 
@@ -481,11 +481,14 @@ class Store(Protocol):
 
         Returns:
             The claims that were taken back; None when the session had ticked, ended or been fenced meanwhile.
+
+        Raises:
+            SessionFenced: the observer itself was declared dead; nothing was changed.
         """
         ...
 
     async def end_session(self, session: UUID) -> None:
-        """Close a session that holds nothing any more."""
+        """Close a session that holds nothing any more; one that still does stays open, so that it is forfeited in time."""
         ...
 
     async def drain(self, sessions: Collection[UUID]) -> None:

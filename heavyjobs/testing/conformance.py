@@ -12,8 +12,8 @@
         def pretend_schema(self, ...) -> PretendSchema: ...
 
 The three fixtures are all that an author provides; `heavyjobs.testing.contract.harness` says what each must do. `open_store`
-names one database for each test, which is empty at its start. The suite migrates it, opens further stores on it where several parties
-meet, and closes them all.
+names one database for each test, which is empty at its start. The suite migrates it, opens further stores on it where several
+parties meet, and closes them all.
 """
 
 from __future__ import annotations

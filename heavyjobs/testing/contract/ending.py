@@ -231,6 +231,7 @@ class Ending(Harness):
         job = await job_of(store, claim.job)
         assert (job.state, job.cause, job.due_at, job.ready_at) == (JobState.CANCELLED, RAISED, None, None)
         assert job.finished_at is not None
+        assert job.cancel_requested_at is None
         assert (await invocation_of(store, claim)).ending is How.RAISED
         assert await claim_ids(store, session) == []
 
