@@ -108,8 +108,10 @@ class Worker:
                 os.fstat(descriptor)
                 os.dup2(null, descriptor, inheritable=False)
         # Jobs that use multiprocessing start helpers of their own: the inherited ones were just cut off.
-        resource_tracker.ResourceTracker.__init__(resource_tracker._resource_tracker)  # noqa: SLF001
-        forkserver.ForkServer.__init__(forkserver._forkserver)  # noqa: SLF001
+        inherited_tracker = resource_tracker._resource_tracker  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
+        resource_tracker.ResourceTracker.__init__(inherited_tracker)
+        inherited_server = forkserver._forkserver  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
+        forkserver.ForkServer.__init__(inherited_server)
 
     def job_of(self, run: events.Run) -> AnyJob:
         """The job, with its class as it is imported here.

@@ -172,7 +172,7 @@ class LaneLink:
         answer = self._asked[number] = asyncio.get_running_loop().create_future()
         try:
             self._wire.send(Code.ASK, self.reference, ask_body(number, request))
-            return await answer
+            return JsonText(await answer)
         finally:
             del self._asked[number]
 

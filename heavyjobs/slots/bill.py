@@ -1,0 +1,108 @@
+"""Watch from outside what running invocations use, their whole process trees included.
+
+The worker's own account (`heavyjobs.slots.usage`) is exact but comes at the end, and not at all after a crash; it also misses what
+child programs hold in memory. So all trees are sampled together, once for all of them, about each second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import psutil
+
+from heavyjobs.events import Usage
+from heavyjobs.model import Bill
+
+_GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A tree at one moment: processor time so far, memory held now, bytes so far."""
+
+    cpu_seconds: float = 0.0
+    memory_bytes: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+
+    def __add__(self, other: Sample) -> Sample:
+        return Sample(
+            self.cpu_seconds + other.cpu_seconds,
+            self.memory_bytes + other.memory_bytes,
+            self.read_bytes + other.read_bytes,
+            self.written_bytes + other.written_bytes,
+        )
+
+
+class Account:
+    """What is known of one invocation's use so far."""
+
+    def __init__(self) -> None:
+        self._first: Sample | None = None
+        self._last = Sample()
+        self._memory_peak_bytes = 0
+
+    def add(self, sample: Sample) -> None:
+        # A warm worker has used processor time before this invocation.
+        self._first = self._first or sample
+        self._last = sample
+        self._memory_peak_bytes = max(self._memory_peak_bytes, sample.memory_bytes)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Held now, by the whole tree."""
+        return self._last.memory_bytes
+
+    def bill(self, wall_seconds: float, usage: Usage | None = None) -> Bill:
+        """The bill so far, or with the worker's own account the final one; of each figure the larger is true."""
+        first, last, own = self._first or Sample(), self._last, usage or Usage()
+        return Bill(
+            wall_seconds=round(own.wall_seconds or wall_seconds, 6),
+            cpu_seconds=round(max(last.cpu_seconds - first.cpu_seconds, own.cpu_seconds, 0.0), 6),
+            memory_peak_bytes=max(self._memory_peak_bytes, own.memory_peak_bytes),
+            read_bytes=max(last.read_bytes - first.read_bytes, own.read_bytes, 0),
+            written_bytes=max(last.written_bytes - first.written_bytes, own.written_bytes, 0),
+        )
+
+
+def sample(pids: Iterable[int]) -> Mapping[int, Sample]:
+    """Sample the trees below these workers; blocks for some milliseconds, call it in a thread."""
+    children: dict[int, list[psutil.Process]] = {}
+    processes: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        with suppress(*_GONE):
+            processes[process.pid] = process
+            children.setdefault(process.ppid(), []).append(process)
+    return {pid: _tree(processes[pid], children) for pid in pids if pid in processes}
+
+
+def _tree(process: psutil.Process, children: Mapping[int, list[psutil.Process]]) -> Sample:
+    total = _one(process)
+    for child in children.get(process.pid, ()):
+        total += _tree(child, children)
+    return total
+
+
+def _one(process: psutil.Process) -> Sample:
+    with suppress(*_GONE), process.oneshot():
+        times = process.cpu_times()
+        moved = process.io_counters() if hasattr(process, "io_counters") else None
+        return Sample(
+            cpu_seconds=times.user + times.system + times.children_user + times.children_system,
+            memory_bytes=process.memory_info().rss,
+            read_bytes=moved.read_chars if moved else 0,
+            written_bytes=moved.write_chars if moved else 0,
+        )
+    return Sample()
+
+
+def out_of_memory_kills() -> int:
+    """How often this machine's kernel has killed for lack of memory since it started; 0 where that is not told."""
+    with suppress(OSError), open("/proc/vmstat", "rb") as lines:
+        for line in lines:
+            if line.startswith(b"oom_kill "):
+                return int(line.split()[1])
+    return 0

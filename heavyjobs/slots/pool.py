@@ -1,0 +1,136 @@
+"""Keep as many warm workers as wanted, so that a job finds one waiting and a kill costs the next job nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+from uuid import uuid4
+
+from heavyjobs.events import WorkerOptions
+from heavyjobs.slots.guardian import Guardian
+from heavyjobs.slots.process import WorkerProcess
+
+_RETRY_SECONDS: Final = 1.0
+
+
+class Pool:
+    """Workers for `def run`, each for one invocation at a time.
+
+    What it guarantees
+    - every worker is known to the guardian from its start until its tree is gone;
+    - a worker that died, was worn or set aside is replaced, as long as there are fewer than `target`.
+    """
+
+    def __init__(
+        self, options: WorkerOptions, guardian: Guardian, *, preload: tuple[str, ...], on_idle: Callable[[], None], target: int
+    ) -> None:
+        self._options = options
+        self._guardian = guardian
+        self._preload = preload
+        self._on_idle = on_idle
+        self._target = target
+        self._idle: list[WorkerProcess] = []
+        self._all: dict[str, WorkerProcess] = {}
+        self._numbers = itertools.count(1)
+        self._lacking = asyncio.Event()
+        self._lacking.set()
+        self._watching: set[asyncio.Task[None]] = set()
+
+    @property
+    def idle(self) -> int:
+        """Warm workers that wait for work."""
+        return len(self._idle)
+
+    @property
+    def workers(self) -> tuple[WorkerProcess, ...]:
+        return tuple(self._all.values())
+
+    def want(self, target: int) -> None:
+        """Have at least that many workers, busy ones included; more are let go as they fall idle."""
+        self._target = target
+        self._lacking.set()
+
+    def take(self) -> WorkerProcess:
+        """A warm worker; only when `idle` says there is one. The one used last, whose memory is warmest."""
+        return self._idle.pop()
+
+    def give_back(self, worker: WorkerProcess, *, worn: bool) -> None:
+        """Its invocation has ended."""
+        if worker.over.is_set():
+            return
+        if worn or len(self._all) > self._target:
+            self._let_go(worker)
+        else:
+            self._idle.append(worker)
+        self._on_idle()
+
+    async def tend(self) -> None:
+        """Start workers as they are lacking, one after the other; runs until cancelled."""
+        while True:
+            await self._lacking.wait()
+            self._lacking.clear()
+            while len(self._all) < self._target:
+                if not await self._start_one():
+                    await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _start_one(self) -> bool:
+        name = f"slot {next(self._numbers)}"
+        worker = await start_worker(name, self._options, self._guardian, preload=self._preload, lane=False)
+        self._all[name] = worker
+        task = asyncio.create_task(self._watch(worker), name=f"watching {name}")
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+        await first_of(worker.warm, worker.over)
+        if not worker.warm.is_set():
+            return False
+        self._idle.append(worker)
+        self._on_idle()
+        return True
+
+    async def _watch(self, worker: WorkerProcess) -> None:
+        await worker.over.wait()
+        self._guardian.forget(worker.root)
+        self._all.pop(worker.name, None)
+        if worker in self._idle:
+            self._idle.remove(worker)
+        self._lacking.set()
+
+    def _let_go(self, worker: WorkerProcess) -> None:
+        self._all.pop(worker.name, None)
+        self._lacking.set()
+        task = asyncio.create_task(_end(worker), name=f"ending {worker.name}")
+        self._watching.add(task)
+        task.add_done_callback(self._watching.discard)
+
+    async def close(self) -> None:
+        """End all workers, busy ones too, and wait until their trees are gone."""
+        self._target = 0
+        await asyncio.gather(*(worker.end() for worker in self.workers))
+        await asyncio.gather(*self._watching)
+
+
+async def start_worker(
+    name: str, options: WorkerOptions, guardian: Guardian, *, preload: tuple[str, ...], lane: bool
+) -> WorkerProcess:
+    """Start a worker with a marker of its own, and have the guardian watch it."""
+    own = replace(options, marker=f"{options.marker}-{uuid4().hex[:12]}")
+    worker = await WorkerProcess.start(name, own, preload=preload, lane=lane)
+    guardian.watch(worker.root)
+    return worker
+
+
+async def first_of(*events: asyncio.Event) -> None:
+    """Wait until one of them is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+
+
+async def _end(worker: WorkerProcess) -> None:
+    await worker.end()

@@ -1,0 +1,109 @@
+"""Learn which job types the configured modules define, in a throw-away process: the coordinator itself imports no user code.
+
+python -m heavyjobs.slots.probe < options.json > kinds.json
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import io
+import sys
+import traceback
+from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from heavyjobs.job import kinds
+
+PROBE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class KindSeen:
+    """A job type: its newest version, and whether it is an `async def`."""
+
+    version: int
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    path: tuple[str, ...]
+    modules: tuple[str, ...]
+    preload: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What importing the modules gave.
+
+    Attributes:
+        preload: the modules of `preload` that can be imported; one that cannot would end the server that forks workers.
+        problems: what failed, one line each.
+    """
+
+    kinds: dict[str, KindSeen] = field(default_factory=dict[str, KindSeen])
+    preload: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+_ASKED: Final = TypeAdapter(Asked)
+_PROBED: Final = TypeAdapter(Probed)
+
+
+async def probe(asked: Asked) -> Probed:
+    """Import in a process of its own, which may take `PROBE_SECONDS`, crash, or print what it likes."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "heavyjobs.slots.probe",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            answer, said = await process.communicate(_ASKED.dump_json(asked))
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return Probed(problems=(f"importing {', '.join(asked.modules)} took more than {PROBE_SECONDS:.0f} s",))
+    if process.returncode != 0:
+        last = said.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+        return Probed(problems=(f"importing {', '.join(asked.modules)} ended the process ({process.returncode}): {last}",))
+    return _PROBED.validate_json(answer)
+
+
+def _import(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Names that could be imported, and problems."""
+    good: list[str] = []
+    problems: list[str] = []
+    for name in names:
+        try:
+            importlib.import_module(name)
+            good.append(name)
+        except Exception as error:  # noqa: BLE001 - user code: each module's failure is its own
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            problems.append(f"module {name}: {type(error).__name__}: {error} ({where.filename}:{where.lineno})")
+    return good, problems
+
+
+def main() -> None:
+    asked = _ASKED.validate_json(sys.stdin.buffer.read())
+    sys.path[:0] = asked.path
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        preload, preload_problems = _import(asked.preload)
+        _, problems = _import(asked.modules)
+    found = {kind: KindSeen(job_type.version, job_type.waits()) for kind, job_type in kinds().items()}
+    answer = Probed(kinds=found, preload=tuple(preload), problems=(*preload_problems, *problems))
+    sys.stdout.buffer.write(_PROBED.dump_json(answer))
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
