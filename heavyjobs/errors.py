@@ -11,6 +11,7 @@
     │   ├── NotCommitted                awaiting a job whose INSERT is not committed yet
     │   ├── JobNotFound                 no job has that id
     │   ├── AmbiguousId                 several jobs end in that tail
+    │   ├── JobMismatch                 a stored job that does not fit the class it is read with
     │   └── WrongState                  the job's state does not allow that
     ├── StoreError
     │   ├── StoreUnavailable            the database is away, locked or full; nothing is known to have changed
@@ -92,6 +93,10 @@ class JobNotFound(UsageError):
 
 class AmbiguousId(UsageError):
     """Several jobs end in that tail; says some of them."""
+
+
+class JobMismatch(UsageError):
+    """A job of another kind than its handle says, or a stored result, status or error that does not fit the class any more."""
 
 
 class WrongState(UsageError):

@@ -94,8 +94,13 @@ class Watcher:
 
     def _end_all(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
-        for waiter in (*self._awaiting.all(), *self._subscriptions.all()):
-            waiter.fail(error or HeavyjobsError("the client was closed while a job was awaited; the job goes on"))
+        error = error or HeavyjobsError("the client was closed while a job was awaited; the job goes on")
+        self._fail(error, [*self._awaiting.all(), *self._subscriptions.all()])
+
+    @staticmethod
+    def _fail(error: BaseException, waiters: Collection[Awaiting | Subscription]) -> None:
+        for waiter in waiters:
+            waiter.fail(error)
 
     def _watched(self) -> Set[UUID]:
         return self._awaiting.jobs() | self._subscriptions.jobs()
@@ -143,9 +148,7 @@ class Watcher:
     async def _round(self, jobs: Set[UUID]) -> None:
         briefs = await self._store.briefs(jobs)
         for job in jobs - briefs.keys():
-            missing = JobNotFound(f"job {short_id(job)} is not in the database: never submitted, rolled back, or pruned")
-            for waiter in (*self._awaiting.of(job), *self._subscriptions.of(job)):
-                waiter.fail(missing)
+            self._fail(not_found(job), [*self._awaiting.of(job), *self._subscriptions.of(job)])
         for job, brief in briefs.items():
             for subscription in self._subscriptions.of(job):
                 subscription.hear(brief)
@@ -159,6 +162,10 @@ class Watcher:
         for waiter in self._awaiting.of(record.id):
             self._awaiting.remove(waiter, record.id)
             waiter.hear(record)
+
+
+def not_found(job: UUID) -> JobNotFound:
+    return JobNotFound(f"job {short_id(job)} is not in the database: never submitted, rolled back, or pruned")
 
 
 class _Agenda:

@@ -1,0 +1,85 @@
+"""From a job to the row that a store inserts; the same for every way to submit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from heavyjobs.errors import JobDefinitionError, Unstorable
+from heavyjobs.job import AnyJob, JobConfig, kinds
+from heavyjobs.model import Policy, new_id
+from heavyjobs.store.patience import repeated
+from heavyjobs.store.protocol import NewJob, Store, Submitted
+from heavyjobs.units import Duration, seconds
+from heavyjobs.values import PARAMETERS_MAX_BYTES, JsonText, encode
+
+UNIQUE_MAX_BYTES: Final = 500
+KIND_MAX_CHARS: Final = 100
+
+
+def new_job(job: AnyJob, *, unique: str | None = None, delay: Duration | None = None) -> NewJob:
+    """The row of a job.
+
+    Raises:
+        InvalidParameters, Unstorable: the job cannot be run with these parameters, or not be stored.
+        JobDefinitionError: its class is only a base for others.
+    """
+    if not job.kind:
+        name = type(job).__qualname__
+        raise JobDefinitionError(f'{name}: a class without a kind cannot be submitted; write class {name}(Job[…], kind="…")')
+    return _row(job.kind, job.version, job.parameters(), job.policy(), unique=unique, delay=delay)
+
+
+def new_job_of_kind(
+    kind: str,
+    parameters: Mapping[str, object],
+    *,
+    version: int | None,
+    config: JobConfig | None,
+    unique: str | None,
+    delay: Duration | None,
+) -> NewJob:
+    """The row of a job of which only the kind is known; where its class is known too, that has its say.
+
+    Raises:
+        InvalidParameters: by the word of the class, when it is known here.
+        Unstorable: parameters or names that cannot be stored.
+    """
+    if not kind or len(kind) > KIND_MAX_CHARS or not kind.isprintable():
+        raise Unstorable(f"{kind[:KIND_MAX_CHARS]!r} is not a kind; use a name such as archive.pack")
+    text = encode(dict(parameters), what=f"{kind}: parameters", max_bytes=PARAMETERS_MAX_BYTES)
+    known = kinds().get(kind)
+    if known is None or (version is not None and version > known.version):
+        policy = (config or JobConfig()).policy(waits=False)
+        return _row(kind, version or 1, text, policy, unique=unique, delay=delay)
+    job = known.parse(version or known.version, text)
+    policy = job.policy() if config is None else config.policy(waits=known.waits())
+    return _row(kind, known.version, job.parameters(), policy, unique=unique, delay=delay)
+
+
+def _row(
+    kind: str, version: int, parameters: JsonText, policy: Policy, *, unique: str | None, delay: Duration | None
+) -> NewJob:
+    if unique is not None:
+        encode(unique, what=f"{kind}: the unique key", max_bytes=UNIQUE_MAX_BYTES)
+        if not unique:
+            raise Unstorable(f'{kind}: the unique key is empty; use a text such as "{kind}:42", or None')
+    return NewJob(
+        id=new_id(),
+        kind=kind,
+        version=version,
+        parameters=parameters,
+        policy=policy,
+        delay_seconds=0.0 if delay is None else seconds(delay),
+        unique_key=unique,
+    )
+
+
+async def insert(store: Store, jobs: Sequence[NewJob], *, connection: object | None) -> Sequence[Submitted]:
+    """Insert, in a transaction of our own or in the caller's.
+
+    Only the former is tried again when the database is away: the ids are made, so repeating it is harmless.
+    """
+    if connection is not None:
+        return await store.submit_within(connection, jobs)
+    return await repeated(lambda: store.submit(jobs))
