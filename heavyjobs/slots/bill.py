@@ -1,7 +1,7 @@
 """Watch from outside what running invocations use, their whole process trees included.
 
-The worker's own account (`heavyjobs.slots.usage`) is exact but comes at the end, and not at all after a crash; it also misses what
-child programs hold in memory. So all trees are sampled together, once for all of them, about each second.
+The worker's own account (`heavyjobs.slots.usage`) is exact but comes at the end, and not at all after a crash; it also misses
+what child programs hold in memory. So all trees are sampled together, once for all of them, about each second.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -101,7 +102,7 @@ def _one(process: psutil.Process) -> Sample:
 
 def out_of_memory_kills() -> int:
     """How often this machine's kernel has killed for lack of memory since it started; 0 where that is not told."""
-    with suppress(OSError), open("/proc/vmstat", "rb") as lines:
+    with suppress(OSError), Path("/proc/vmstat").open("rb") as lines:
         for line in lines:
             if line.startswith(b"oom_kill "):
                 return int(line.split()[1])

@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import psutil
 
@@ -317,7 +317,8 @@ def _start(options: events.WorkerOptions, preload: tuple[str, ...], *, lane: boo
     down_read, down_write = _pipe()
     out_read, out_write = _pipe()
     err_read, err_write = _pipe()
-    up, down, out, err = (Connection[Any, Any](descriptor) for descriptor in (up_write, down_read, out_write, err_write))
+    given: list[child.Pipe] = [Connection(descriptor) for descriptor in (up_write, down_read, out_write, err_write)]
+    up, down, out, err = given
     context = multiprocessing.get_context("forkserver")
     with _starting:
         context.set_forkserver_preload([*_PRELOAD, *preload])
@@ -332,7 +333,7 @@ def _start(options: events.WorkerOptions, preload: tuple[str, ...], *, lane: boo
             future = executor.submit(child.serve, lane=lane)
         (process,) = set(multiprocessing.active_children()) - before
     # With the parent's copies of the child's ends open, the end of the pipe would never come.
-    for connection in (up, down, out, err):
+    for connection in given:
         connection.close()
     for descriptor in (up_read, down_write, out_read, err_read):
         os.set_blocking(descriptor, False)
