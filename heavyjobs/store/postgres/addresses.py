@@ -1,0 +1,67 @@
+"""A database's URL: checked, completed with what keeps a dead network from being waited for, and shown without secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from heavyjobs.errors import ConfigurationError
+
+KEEPALIVE_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a database is.
+
+    Attributes:
+        conninfo: for psycopg, with secrets.
+        shown: for people, without.
+        database: its name, if the URL says one.
+    """
+
+    conninfo: str
+    shown: str
+
+
+def address(url: str, *, timeout_seconds: float) -> Address:
+    """Read a URL. What it says goes before our own parameters.
+
+    Raises:
+        ConfigurationError: it is no PostgreSQL URL. The password is not repeated.
+    """
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        secret = "@" in url or "password" in url
+        reason = "" if secret else f": {str(error).strip()}"
+        raise ConfigurationError(
+            f"database URL: not a URL of PostgreSQL{reason}; write postgresql://user:password@host:5432/database,"
+            " special characters in user and password percent-encoded"
+        ) from None
+    wait = max(2, round(timeout_seconds))
+    ours: dict[str, str | int | None] = {
+        "fallback_application_name": "heavyjobs",
+        "connect_timeout": wait,
+        "keepalives_idle": KEEPALIVE_SECONDS,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": wait * 1000,
+    }
+    missing = {name: value for name, value in ours.items() if name not in given}
+    return Address(make_conninfo(url, **missing), _shown(given))
+
+
+def _shown(given: Mapping[str, object]) -> str:
+    user = f"{quote(str(given['user']))}@" if "user" in given else ""
+    hosts = str(given.get("host", given.get("hostaddr", ""))).split(",")
+    ports = str(given.get("port", "")).split(",")
+    if len(ports) < len(hosts):
+        ports *= len(hosts)
+    places = ",".join(quote(host, safe="") + (f":{port}" if port else "") for host, port in zip(hosts, ports, strict=False))
+    return f"postgresql://{user}{places}/{quote(str(given.get('dbname', '')))}"

@@ -1,0 +1,105 @@
+"""Jobs changed from outside: cancelled with their families, sent again, given other terms."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from psycopg import errors
+from psycopg.rows import args_row, kwargs_row, scalar_row
+
+from heavyjobs.errors import JobNotFound, WrongState
+from heavyjobs.model import JobRecord, JobState, short_id
+from heavyjobs.store.postgres.rows import job_record
+from heavyjobs.store.postgres.talking import Talk
+from heavyjobs.store.postgres.wakeups import News
+from heavyjobs.store.protocol import CancelAnswer, Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What a cancel did to jobs and their descendants.
+
+    Attributes:
+        answers: for each of them.
+        sessions: that run some of them.
+    """
+
+    answers: dict[UUID, CancelAnswer] = field(default_factory=dict[UUID, CancelAnswer])
+    sessions: frozenset[UUID] = frozenset()
+
+    @property
+    def changed(self) -> list[UUID]:
+        return [job for job, answer in self.answers.items() if answer is not CancelAnswer.ENDED]
+
+
+async def cancel(talk: Talk, jobs: Collection[UUID], *, grace_seconds: float | None) -> dict[UUID, CancelAnswer]:
+    async with talk.connection.transaction():
+        family = await cancel_family(talk, jobs, grace_seconds=grace_seconds)
+        await talk.tell(News(jobs=family.changed, control=family.sessions))
+    return {job: family.answers[job] for job in jobs if job in family.answers}
+
+
+async def cancel_family(talk: Talk, jobs: Collection[UUID], *, grace_seconds: float | None = None) -> Family:
+    """Cancel jobs and all their live descendants, telling nobody yet."""
+    if not jobs:
+        return Family()
+    rows = await talk.rows("cancel", args_row(_cancelled), jobs=list(jobs), grace=grace_seconds)
+    return Family({job: answer for job, answer, _ in rows}, frozenset(session for *_, session in rows if session is not None))
+
+
+async def retry(talk: Talk, job: UUID, *, fresh: bool) -> JobRecord:
+    try:
+        async with talk.connection.transaction():
+            queues: list[str] = await talk.rows("retry", scalar_row, job=job, fresh=fresh)
+            await talk.tell(News(ready=queues, jobs=[job] if queues else []))
+            record = await _job(talk, job)
+    except errors.UniqueViolation:
+        record = await _job(talk, job)
+        raise WrongState(
+            f"job {short_id(job)}: another job has its unique key {record.unique_key!r} now; wait for that, or cancel it"
+        ) from None
+    if not queues:
+        raise WrongState(f"job {short_id(job)} is {record.state}; only a dead or cancelled job can be retried")
+    return record
+
+
+async def update(talk: Talk, job: UUID, changes: Changes) -> JobRecord:
+    async with talk.connection.transaction():
+        queues: list[str] = await talk.rows(
+            "update_job",
+            scalar_row,
+            job=job,
+            queue=changes.queue,
+            priority=changes.priority,
+            attempts=changes.attempts,
+            timeout=changes.timeout_seconds,
+            memory=changes.memory_bytes,
+            cpus=changes.cpus,
+            delay=changes.delay_seconds,
+        )
+        await talk.tell(News(ready=queues, jobs=[job] if queues else []))
+        record = await _job(talk, job)
+    if queues:
+        return record
+    if record.state is JobState.RUNNING:
+        raise WrongState(f"job {short_id(job)} is running; its delay can be changed only while it waits")
+    raise WrongState(f"job {short_id(job)} is {record.state}; only a job that has not ended can be changed")
+
+
+async def _job(talk: Talk, job: UUID) -> JobRecord:
+    records = await talk.rows("jobs", kwargs_row(job_record), jobs=[job])
+    if not records:
+        raise JobNotFound(f"job {short_id(job)} is not in the database: never submitted, rolled back, or pruned")
+    return records[0]
+
+
+def _cancelled(job: UUID, state: str | None, session: UUID | None) -> tuple[UUID, CancelAnswer, UUID | None]:
+    match state:
+        case None:
+            return job, CancelAnswer.ENDED, None
+        case "running":
+            return job, CancelAnswer.REQUESTED, session
+        case _:
+            return job, CancelAnswer.CANCELLED, None

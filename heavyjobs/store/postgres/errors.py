@@ -1,0 +1,89 @@
+"""psycopg's errors become ours, in this one place: where, what, what would do."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from psycopg import errors
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+
+from heavyjobs.errors import ConfigurationError, HeavyjobsError, SchemaMismatch, StoreUnavailable
+
+
+class Interrupted(StoreUnavailable):
+    """The connection was lost, or another transaction was in the way: trying again at once may well do."""
+
+
+# Connecting fails without an error code, so its words are all there is to go by; they are hints for people only.
+_HINTS: Final = (
+    ("password authentication failed", "check user and password"),
+    ("no password supplied", "give a password in the URL, PGPASSWORD or ~/.pgpass"),
+    ("pg_hba.conf", "let this host and user in by the server's pg_hba.conf"),
+    ("role ", "check the user, or create it: createuser"),
+    ("database ", "check the database's name, or create it: createdb"),
+    ("refused", "check host and port, and that the server runs"),
+    ("No such file", "check the socket's folder, and that the server runs"),
+    ("resolve", "check the host's name"),
+    ("translate host name", "check the host's name"),
+    ("timeout expired", "check the host, and the firewalls on the way"),
+    ("unreachable", "check the host, and the network on the way"),
+    ("too many clients", "raise the server's max_connections, or use fewer connections"),
+    ("starting up", "wait until the server has started"),
+    ("SSL", "check sslmode in the URL"),
+)
+
+
+_ANSWERS: Final[Sequence[tuple[tuple[type[psycopg.Error], ...], type[HeavyjobsError], str]]] = (
+    ((errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn), SchemaMismatch, "run heavyjobs migrate"),
+    ((errors.InsufficientPrivilege,), ConfigurationError, "let the URL's user use, create and write in the schema heavyjobs"),
+    ((errors.ReadOnlySqlTransaction,), StoreUnavailable, "this server only reads: name the primary in the URL"),
+    ((PoolTimeout, TooManyRequests), StoreUnavailable, "the database is away, or all our connections were busy all that time"),
+    ((PoolClosed,), StoreUnavailable, "enter the store first: async with"),
+    ((errors.QueryCanceled, errors.LockNotAvailable), StoreUnavailable, "the database is overloaded or locked"),
+    (
+        (errors.DiskFull, errors.OutOfMemory, errors.TooManyConnections),
+        StoreUnavailable,
+        "the database's host has no more of it",
+    ),
+    ((errors.SerializationFailure, errors.DeadlockDetected), Interrupted, "try again"),
+    ((psycopg.OperationalError, psycopg.InterfaceError), Interrupted, "the connection was lost, try again"),
+)
+
+
+@contextmanager
+def told(where: str, doing: str, *, timeout_seconds: float) -> Generator[None]:
+    """Turn what psycopg raises in the block into our errors; anything that is our own fault passes unchanged."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise StoreUnavailable(
+            f"{where}: {doing} took longer than {timeout_seconds:g} s; the database is away, overloaded or locked"
+        ) from error
+    except psycopg.Error as error:
+        ours = _ours(error, f"{where}: {doing}: {_reason(error)}")
+        if ours is None:
+            raise
+        raise ours from error
+
+
+def unreachable(where: str, error: psycopg.Error) -> StoreUnavailable:
+    """What to say when no connection could be made."""
+    reason = _reason(error)
+    hint = next((hint for words, hint in _HINTS if words in reason), "check the URL, and that the server runs")
+    return StoreUnavailable(f"{where}: {reason}; {hint}")
+
+
+def _ours(error: psycopg.Error, what: str) -> HeavyjobsError | None:
+    for types, ours, advice in _ANSWERS:
+        if isinstance(error, types):
+            return ours(f"{what}; {advice}")
+    # Half a message from a server that went away is a DatabaseError without a code.
+    return Interrupted(f"{what}; try again") if type(error) is psycopg.DatabaseError else None
+
+
+def _reason(error: psycopg.Error) -> str:
+    lines = (error.diag.message_primary or str(error)).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

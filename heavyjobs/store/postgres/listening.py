@@ -1,0 +1,157 @@
+"""Wake-ups come in over one connection, however many wait for them.
+
+The listener guarantees
+- that a subscriber misses nothing that is committed once it is subscribed, or else hears a wake-up without keys for each topic;
+- that the connection is opened for the first subscriber and closed after the last;
+- that a connection which died, or a server which does not answer any more, is noticed within seconds and replaced.
+
+It assumes that a hint may be late or lost without harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager
+from typing import Final, Self
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
+from heavyjobs.store.patience import Patience
+from heavyjobs.store.postgres.addresses import Address
+from heavyjobs.store.postgres.talking import Connection
+from heavyjobs.store.postgres.wakeups import read
+from heavyjobs.store.protocol import Topic, WakeUp
+
+CHECK_SECONDS: Final = 3.0
+"""How often the listener makes sure that its connection is still one."""
+
+KEYS_MAX: Final = 1000
+"""More keys than this of one topic, not yet taken, become "any"."""
+
+logger: Final = logging.getLogger(__name__)
+
+
+class Mailbox:
+    """What one subscriber has not taken yet: for each topic the keys, none meaning any."""
+
+    def __init__(self, topics: Collection[Topic]) -> None:
+        self._topics: Final = frozenset(topics)
+        self._waiting: Final[dict[Topic, frozenset[str]]] = {}
+        self._news: Final = asyncio.Event()
+        self._error: BaseException | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> WakeUp:
+        await self._news.wait()
+        if self._error is not None:
+            raise self._error
+        topic = next(iter(self._waiting))
+        wakeup = WakeUp(topic, self._waiting.pop(topic))
+        if not self._waiting:
+            self._news.clear()
+        return wakeup
+
+    def put(self, wakeup: WakeUp) -> None:
+        if wakeup.topic not in self._topics:
+            return
+        waiting = self._waiting.get(wakeup.topic)
+        if waiting is None:
+            keys = wakeup.keys
+        elif waiting and wakeup.keys:
+            keys = waiting | wakeup.keys
+        else:
+            keys = frozenset[str]()
+        self._waiting[wakeup.topic] = keys if len(keys) <= KEYS_MAX else frozenset[str]()
+        self._news.set()
+
+    def put_all(self) -> None:
+        """Anything may have happened."""
+        for topic in self._topics:
+            self.put(WakeUp(topic))
+
+    def empty(self) -> None:
+        """Forget what is not of interest yet."""
+        self._waiting.clear()
+        self._news.clear()
+
+    def fail(self, error: BaseException) -> None:
+        self._error = error
+        self._news.set()
+
+
+class Listener:
+    """The one connection; `timeout_seconds` is for an answer of the server."""
+
+    def __init__(self, address: Address, *, timeout_seconds: float) -> None:
+        self._address: Final = address
+        self._timeout_seconds: Final = timeout_seconds
+        self._mailboxes: Final[set[Mailbox]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._tried: Final = asyncio.Event()
+        self._listening = False
+
+    @asynccontextmanager
+    async def subscribe(self, topics: Collection[Topic]) -> AsyncGenerator[Mailbox]:
+        """Hear of `topics` from now on, or from when the database can be reached."""
+        mailbox = Mailbox(topics)
+        self._mailboxes.add(mailbox)
+        if self._task is None:
+            self._task = asyncio.create_task(self._listen(), name="listening to PostgreSQL")
+            self._task.add_done_callback(self._ended)
+        try:
+            await self._tried.wait()
+            if self._listening:
+                mailbox.empty()
+            yield mailbox
+        finally:
+            self._mailboxes.discard(mailbox)
+            if not self._mailboxes:
+                await self.stop()
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        self._tried.clear()
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._tried.set()
+            for mailbox in self._mailboxes:
+                mailbox.fail(error)
+
+    async def _listen(self) -> None:
+        patience = Patience()
+        while True:
+            try:
+                async with await AsyncConnection[TupleRow].connect(self._address.conninfo, autocommit=True) as connection:
+                    await connection.execute("LISTEN heavyjobs")
+                    patience.renew()
+                    self._listening = True
+                    for mailbox in self._mailboxes:
+                        mailbox.put_all()
+                    self._tried.set()
+                    await self._hear(connection)
+            except (psycopg.Error, TimeoutError) as error:
+                logger.warning("%s: no wake-ups until the listener has connected again: %s", self._address.shown, error)
+            finally:
+                self._listening = False
+            self._tried.set()
+            await patience.wait()
+
+    async def _hear(self, connection: Connection) -> None:
+        while True:
+            async for notification in connection.notifies(timeout=CHECK_SECONDS):
+                for wakeup in read(notification.payload):
+                    for mailbox in self._mailboxes:
+                        mailbox.put(wakeup)
+            async with asyncio.timeout(self._timeout_seconds):
+                await connection.execute("SELECT 1")

@@ -1,0 +1,522 @@
+-- Every statement of the PostgreSQL store, in the order of a job's life. Batches come as arrays, one statement each.
+--
+-- `clock_timestamp()` and never `now()`: a transaction's start is not when something happened. Inside `(SELECT …)` it is taken
+-- once, so that an index can be searched with it.
+
+-- name: schema_exists
+-- Whether any migration has run here.
+SELECT to_regclass('heavyjobs.schema_version') IS NOT NULL;
+
+-- name: schema_version
+-- The schema's version, and the oldest release's that can still work on it.
+SELECT version, min_compatible
+  FROM heavyjobs.schema_version
+ ORDER BY version DESC
+ LIMIT 1;
+
+-- name: set_schema_version
+-- Note that a migration has run.
+INSERT INTO heavyjobs.schema_version (version, min_compatible)
+VALUES (%(version)s, %(min_compatible)s);
+
+-- name: lock_schema
+-- Let one migrate at a time, until the end of the transaction; and let it take as long as it takes.
+SELECT pg_advisory_xact_lock(7526763871), set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true);
+
+-- name: settings
+-- Bound every call on the server's side too: a frozen client may hold locks no longer than this, and a table without statistics
+-- is no reason to walk it whole.
+SELECT set_config('statement_timeout', %(timeout)s::text, false),
+       set_config('lock_timeout', %(timeout)s::text, false),
+       set_config('idle_in_transaction_session_timeout', %(timeout)s::text, false),
+       set_config('enable_seqscan', 'off', false),
+       set_config('enable_bitmapscan', 'off', false),
+       set_config('jit', 'off', false);
+
+-- name: notify
+-- Wake those who listen, when the transaction commits.
+SELECT pg_notify('heavyjobs', %(payload)s);
+
+-- name: submit
+-- Insert jobs, but none whose id, unique key or child key is taken; NULLs where the one that has it cannot be seen yet.
+WITH new AS MATERIALIZED (
+    SELECT id, kind, version, queue, priority, attempts, backoff_seconds, backoff_max_seconds, timeout_seconds, grace_seconds,
+           cpus, memory_bytes, delay_seconds, unique_key, parent, child_key, depth, parameters, place
+      FROM unnest(%(ids)s::uuid[], %(kinds)s::text[], %(versions)s::integer[], %(queues)s::text[], %(priorities)s::integer[],
+                  %(attempts)s::integer[], %(backoffs)s::double precision[], %(backoff_maxes)s::double precision[],
+                  %(timeouts)s::double precision[], %(graces)s::double precision[], %(cpus)s::double precision[],
+                  %(memories)s::bigint[], %(delays)s::double precision[], %(unique_keys)s::text[], %(parents)s::uuid[],
+                  %(child_keys)s::text[], %(depths)s::integer[], %(parameters)s::text[])
+           WITH ORDINALITY
+        AS new (id, kind, version, queue, priority, attempts, backoff_seconds, backoff_max_seconds, timeout_seconds,
+                grace_seconds, cpus, memory_bytes, delay_seconds, unique_key, parent, child_key, depth, parameters, place)
+), inserted AS (
+    INSERT INTO heavyjobs.jobs (id, kind, version, state, queue, priority, attempts, backoff_seconds, backoff_max_seconds,
+                                timeout_seconds, grace_seconds, cpus, memory_bytes, due_at, ready_at, unique_key, live_key,
+                                parent, child_key, depth, parameters)
+    SELECT id, kind, version, CASE WHEN delay_seconds > 0 THEN 'scheduled' ELSE 'ready' END, queue, priority, attempts,
+           backoff_seconds, backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes,
+           CASE WHEN delay_seconds > 0 THEN clock_timestamp() + delay_seconds * interval '1 second' END,
+           CASE WHEN delay_seconds > 0 THEN NULL ELSE clock_timestamp() END,
+           unique_key, unique_key, parent, child_key, depth, parameters::json
+      FROM new
+     ORDER BY place
+        ON CONFLICT DO NOTHING
+    RETURNING id
+)
+SELECT coalesce(inserted.id, same.id, live.id, child.id) AS job,
+       inserted.id IS NOT NULL AS created,
+       CASE WHEN inserted.id IS NOT NULL THEN new.kind
+            ELSE coalesce(same.kind, live.kind, child.kind) END AS kind,
+       CASE WHEN inserted.id IS NOT NULL THEN new.parameters
+            ELSE coalesce(same.parameters, live.parameters, child.parameters)::text END AS parameters
+  FROM new
+  LEFT JOIN inserted ON inserted.id = new.id
+  LEFT JOIN heavyjobs.jobs AS same ON same.id = new.id
+  LEFT JOIN heavyjobs.jobs AS live ON live.kind = new.kind AND live.live_key = new.unique_key
+  LEFT JOIN heavyjobs.jobs AS child ON child.parent = new.parent AND child.child_key = new.child_key
+ ORDER BY new.place;
+
+-- name: promote
+-- Make due jobs ready, longest due first; they line up as of the time they were due.
+WITH due AS MATERIALIZED (
+    SELECT id
+      FROM heavyjobs.jobs
+     WHERE due_at <= (SELECT clock_timestamp())
+     ORDER BY due_at
+     LIMIT %(limit)s
+       FOR UPDATE SKIP LOCKED
+)
+UPDATE heavyjobs.jobs AS job
+   SET state = 'ready', ready_at = job.due_at, due_at = NULL
+  FROM due
+ WHERE job.id = due.id
+RETURNING job.id, job.queue;
+
+-- name: next_due
+-- Seconds until the next scheduled job is due.
+SELECT extract(epoch FROM due_at - clock_timestamp())::double precision
+  FROM heavyjobs.jobs
+ WHERE due_at IS NOT NULL
+ ORDER BY due_at
+ LIMIT 1;
+
+-- name: claim
+-- Take ready jobs that fit, open their invocations, and number them; one row of NULLs when nothing fits, no row when fenced.
+--
+-- Only rows that are looked at are locked, at most `look` for each want. What is left of CPUs and memory is judged by running
+-- sums over the jobs that fit by themselves, so a job too large for the rest can hold back smaller ones until the next claim.
+WITH mine AS MATERIALIZED (
+    SELECT session
+      FROM heavyjobs.coordinators
+     WHERE session = %(session)s AND fenced_at IS NULL AND ended_at IS NULL
+       FOR KEY SHARE
+), heads AS MATERIALIZED (
+    SELECT want.line, want.room, head.id, head.priority, head.depth, head.ready_at, head.cpus, head.memory_bytes
+      FROM mine
+     CROSS JOIN unnest(%(queues)s::text[], %(kinds)s::text[], %(versions)s::integer[], %(lines)s::text[], %(rooms)s::integer[],
+                       %(depths)s::integer[]) AS want (queue, kind, version, line, room, depth_min)
+     CROSS JOIN LATERAL (
+           SELECT looked.id, looked.priority, looked.depth, looked.ready_at, looked.cpus, looked.memory_bytes
+             FROM (SELECT id, priority, depth, ready_at, cpus, coalesce(memory_bytes, 0) AS memory_bytes
+                     FROM heavyjobs.jobs
+                    WHERE queue = want.queue AND kind = want.kind AND version = want.version AND ready_at IS NOT NULL
+                    ORDER BY priority DESC, depth DESC, ready_at, id
+                    LIMIT %(look)s
+                      FOR UPDATE SKIP LOCKED) AS looked
+            WHERE looked.cpus <= %(cpus)s AND looked.memory_bytes <= %(memory)s AND looked.depth >= want.depth_min
+            LIMIT want.room) AS head
+), in_line AS (
+    SELECT id, priority, depth, ready_at, cpus, memory_bytes, room,
+           row_number() OVER (PARTITION BY line ORDER BY priority DESC, depth DESC, ready_at, id) AS place
+      FROM heads
+), in_room AS (
+    SELECT DISTINCT id, priority, depth, ready_at, cpus, memory_bytes
+      FROM in_line
+     WHERE place <= room
+), summed AS (
+    SELECT id, priority, ready_at,
+           sum(cpus) OVER in_order AS cpus,
+           sum(memory_bytes) OVER in_order AS memory_bytes
+      FROM in_room
+    WINDOW in_order AS (ORDER BY priority DESC, depth DESC, ready_at, id)
+), taken AS (
+    UPDATE heavyjobs.jobs AS job
+       SET state = 'running', claim = job.claim + 1, unstarted = job.unstarted + 1, session = %(session)s, ready_at = NULL
+      FROM summed
+     WHERE job.id = summed.id AND summed.cpus <= %(cpus)s + 1e-9 AND summed.memory_bytes <= %(memory)s
+    RETURNING job.id, job.claim, job.epoch, job.attempt + 1 AS attempt, job.unstarted, job.kind, job.version,
+              job.parameters::text AS parameters, job.queue, job.priority, job.attempts, job.backoff_seconds,
+              job.backoff_max_seconds, job.timeout_seconds, job.grace_seconds, job.cpus, job.memory_bytes, job.depth,
+              job.parent, job.checkpoint::text AS checkpoint, summed.ready_at
+), opened AS (
+    INSERT INTO heavyjobs.invocations (job, claim, epoch, attempt, session, host)
+    SELECT id, claim, epoch, attempt, %(session)s, %(host)s
+      FROM taken
+)
+SELECT id AS job, claim, epoch, attempt, unstarted, kind, version, parameters, queue, priority, attempts, backoff_seconds,
+       backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes, depth, parent, checkpoint
+  FROM mine
+  LEFT JOIN taken ON true
+ ORDER BY priority DESC, depth DESC, ready_at, id;
+
+-- name: held
+-- All that a session holds, oldest first.
+SELECT job.id AS job, job.claim, job.epoch, invocation.attempt, job.unstarted, job.kind, job.version,
+       job.parameters::text AS parameters, job.queue, job.priority, job.attempts, job.backoff_seconds, job.backoff_max_seconds,
+       job.timeout_seconds, job.grace_seconds, job.cpus, job.memory_bytes, job.depth, job.parent,
+       job.checkpoint::text AS checkpoint
+  FROM heavyjobs.invocations AS invocation
+  JOIN heavyjobs.jobs AS job ON job.id = invocation.job AND job.claim = invocation.claim
+ WHERE invocation.session = %(session)s AND invocation.ended_at IS NULL
+ ORDER BY invocation.opened_at, job.id;
+
+-- name: checkpoint
+-- Keep what the next invocation may resume from, while the claim is live.
+UPDATE heavyjobs.jobs
+   SET checkpoint = %(data)s::json
+ WHERE id = %(job)s AND claim = %(claim)s AND state = 'running' AND session = %(session)s
+RETURNING id;
+
+-- name: holds
+-- Whether a claim is live; fencing a session takes its claims in the same transaction.
+SELECT EXISTS (
+    SELECT 1
+      FROM heavyjobs.jobs
+     WHERE id = %(job)s AND claim = %(claim)s AND state = 'running' AND session = %(session)s);
+
+-- name: session_unfenced
+-- Keep a session from being fenced until the end of the transaction; no row when it is too late. A tick does not wait for this.
+SELECT session
+  FROM heavyjobs.coordinators
+ WHERE session = %(session)s AND fenced_at IS NULL AND ended_at IS NULL
+   FOR KEY SHARE;
+
+-- name: progress
+-- Write news of running invocations, and charge the attempt of those that have started.
+WITH told AS (
+    UPDATE heavyjobs.invocations AS invocation
+       SET slot = news.slot,
+           started_at = coalesce(invocation.started_at, clock_timestamp() - news.started_ago * interval '1 second'),
+           status = coalesce(news.status::json, invocation.status),
+           wall_seconds = news.wall_seconds, cpu_seconds = news.cpu_seconds, memory_peak_bytes = news.memory_peak_bytes,
+           read_bytes = news.read_bytes, written_bytes = news.written_bytes
+      FROM unnest(%(jobs)s::uuid[], %(claims)s::bigint[], %(slots)s::text[], %(started_agos)s::double precision[],
+                  %(statuses)s::text[], %(walls)s::double precision[], %(cpus)s::double precision[], %(memories)s::bigint[],
+                  %(reads)s::bigint[], %(writes)s::bigint[])
+        AS news (job, claim, slot, started_ago, status, wall_seconds, cpu_seconds, memory_peak_bytes, read_bytes, written_bytes)
+     WHERE invocation.job = news.job AND invocation.claim = news.claim
+           AND invocation.session = %(session)s AND invocation.ended_at IS NULL
+    RETURNING invocation.job, invocation.claim, invocation.attempt, invocation.started_at
+), charged AS (
+    UPDATE heavyjobs.jobs AS job
+       SET attempt = told.attempt, unstarted = 0
+      FROM told
+     WHERE job.id = told.job AND job.claim = told.claim AND told.started_at IS NOT NULL
+           AND (job.attempt <> told.attempt OR job.unstarted <> 0)
+    RETURNING job.id
+)
+SELECT told.job, told.claim, charged.id IS NOT NULL AS charged
+  FROM told
+  LEFT JOIN charged ON charged.id = told.job;
+
+-- name: append_logs
+-- Add chunks of lines to running invocations, counting only what was not there yet; answer which of them are running.
+WITH live AS MATERIALIZED (
+    SELECT chunk.job, chunk.claim, chunk.first, chunk.lines, chunk.data
+      FROM unnest(%(jobs)s::uuid[], %(claims)s::bigint[], %(firsts)s::bigint[], %(lines)s::integer[], %(datas)s::text[])
+        AS chunk (job, claim, first, lines, data)
+      JOIN heavyjobs.invocations AS invocation
+        ON invocation.job = chunk.job AND invocation.claim = chunk.claim
+           AND invocation.session = %(session)s AND invocation.ended_at IS NULL
+), added AS (
+    INSERT INTO heavyjobs.logs (job, claim, first, lines, data)
+    SELECT job, claim, first, lines, data
+      FROM live
+        ON CONFLICT DO NOTHING
+    RETURNING job, claim, first + lines AS lines, octet_length(data) AS bytes
+), summed AS (
+    SELECT job, claim, max(lines) AS lines, sum(bytes) AS bytes
+      FROM added
+     GROUP BY job, claim
+), counted AS (
+    UPDATE heavyjobs.invocations AS invocation
+       SET log_lines = greatest(invocation.log_lines, summed.lines), log_bytes = invocation.log_bytes + summed.bytes
+      FROM summed
+     WHERE invocation.job = summed.job AND invocation.claim = summed.claim
+)
+SELECT DISTINCT job, claim
+  FROM live;
+
+-- name: end_invocation
+-- Close invocations with their last news, and move their jobs; with a cancel request standing, to cancelled unless succeeded.
+WITH ends AS MATERIALIZED (
+    SELECT job, claim, slot, started_ago, status, wall_seconds, cpu_seconds, memory_peak_bytes, read_bytes, written_bytes,
+           ending, cause, dropped_lines, state, delay_seconds, charged, result, error
+      FROM unnest(%(jobs)s::uuid[], %(claims)s::bigint[], %(slots)s::text[], %(started_agos)s::double precision[],
+                  %(statuses)s::text[], %(walls)s::double precision[], %(cpus)s::double precision[], %(memories)s::bigint[],
+                  %(reads)s::bigint[], %(writes)s::bigint[], %(endings)s::text[], %(causes)s::text[], %(dropped)s::bigint[],
+                  %(states)s::text[], %(delays)s::double precision[], %(charged)s::boolean[], %(results)s::text[],
+                  %(errors)s::text[])
+        AS ends (job, claim, slot, started_ago, status, wall_seconds, cpu_seconds, memory_peak_bytes, read_bytes, written_bytes,
+                 ending, cause, dropped_lines, state, delay_seconds, charged, result, error)
+), closed AS (
+    UPDATE heavyjobs.invocations AS invocation
+       SET slot = ends.slot,
+           started_at = coalesce(invocation.started_at, clock_timestamp() - ends.started_ago * interval '1 second'),
+           ended_at = clock_timestamp(),
+           ending = ends.ending,
+           status = coalesce(ends.status::json, invocation.status),
+           cause = ends.cause::json,
+           wall_seconds = ends.wall_seconds, cpu_seconds = ends.cpu_seconds, memory_peak_bytes = ends.memory_peak_bytes,
+           read_bytes = ends.read_bytes, written_bytes = ends.written_bytes, log_dropped_lines = ends.dropped_lines
+      FROM ends
+     WHERE invocation.job = ends.job AND invocation.claim = ends.claim
+           AND invocation.session = %(session)s AND invocation.ended_at IS NULL
+    RETURNING ends.job, ends.claim, ends.cause, ends.state, ends.delay_seconds, ends.charged, ends.result, ends.error,
+              invocation.attempt, invocation.started_at
+)
+UPDATE heavyjobs.jobs AS job
+   SET state = CASE WHEN closed.state <> 'succeeded' AND job.cancel_requested_at IS NOT NULL THEN 'cancelled'
+                    ELSE closed.state END,
+       attempt = CASE WHEN closed.charged THEN closed.attempt ELSE closed.attempt - 1 END,
+       unstarted = CASE WHEN closed.started_at IS NULL THEN job.unstarted ELSE 0 END,
+       session = NULL,
+       due_at = CASE WHEN closed.state = 'scheduled' AND job.cancel_requested_at IS NULL
+                     THEN clock_timestamp() + closed.delay_seconds * interval '1 second' END,
+       ready_at = CASE WHEN closed.state = 'ready' AND job.cancel_requested_at IS NULL THEN clock_timestamp() END,
+       finished_at = CASE WHEN closed.state IN ('succeeded', 'dead', 'cancelled') OR job.cancel_requested_at IS NOT NULL
+                          THEN clock_timestamp() END,
+       live_key = CASE WHEN closed.state IN ('scheduled', 'ready') AND job.cancel_requested_at IS NULL THEN job.live_key END,
+       result = CASE WHEN closed.state = 'succeeded' THEN closed.result::json END,
+       error = CASE WHEN closed.state = 'dead' AND job.cancel_requested_at IS NULL THEN closed.error::json END,
+       cause = CASE WHEN closed.state IN ('dead', 'cancelled')
+                         OR (closed.state <> 'succeeded' AND job.cancel_requested_at IS NOT NULL)
+                    THEN closed.cause::json END,
+       cancel_requested_at = NULL,
+       cancel_grace_seconds = NULL
+  FROM closed
+ WHERE job.id = closed.job AND job.claim = closed.claim AND job.state = 'running'
+RETURNING job.id, job.claim, job.state, job.queue;
+
+-- name: read_back
+-- Which of these claims the session ended itself, and the states of their jobs.
+SELECT named.job, named.claim, job.state
+  FROM unnest(%(jobs)s::uuid[], %(claims)s::bigint[]) AS named (job, claim)
+  JOIN heavyjobs.invocations AS invocation ON invocation.job = named.job AND invocation.claim = named.claim
+  JOIN heavyjobs.jobs AS job ON job.id = named.job
+ WHERE invocation.session = %(session)s AND invocation.ended_at IS NOT NULL AND invocation.ending <> 'forfeited';
+
+-- name: cancel
+-- Cancel jobs and all their live descendants: the waiting at once, the running by a request. NULL where a job had ended.
+WITH RECURSIVE family (id) AS (
+    SELECT id
+      FROM unnest(%(jobs)s::uuid[]) AS named (id)
+     UNION
+    SELECT child.id
+      FROM family
+      JOIN heavyjobs.jobs AS child ON child.parent = family.id
+), live AS MATERIALIZED (
+    SELECT job.id
+      FROM family
+      JOIN heavyjobs.jobs AS job ON job.id = family.id
+     WHERE job.state IN ('scheduled', 'ready', 'running')
+     ORDER BY job.id
+       FOR UPDATE OF job
+), changed AS (
+    UPDATE heavyjobs.jobs AS job
+       SET state = CASE WHEN job.state = 'running' THEN 'running' ELSE 'cancelled' END,
+           due_at = NULL,
+           ready_at = NULL,
+           finished_at = CASE WHEN job.state = 'running' THEN NULL ELSE clock_timestamp() END,
+           live_key = CASE WHEN job.state = 'running' THEN job.live_key END,
+           cancel_requested_at = CASE WHEN job.state = 'running' THEN coalesce(job.cancel_requested_at, clock_timestamp()) END,
+           cancel_grace_seconds = CASE WHEN job.state = 'running'
+                                       THEN coalesce(%(grace)s::double precision, job.cancel_grace_seconds) END
+      FROM live
+     WHERE job.id = live.id AND job.state IN ('scheduled', 'ready', 'running')
+    RETURNING job.id, job.state, job.session
+)
+SELECT job.id, changed.state, changed.session
+  FROM family
+  JOIN heavyjobs.jobs AS job ON job.id = family.id
+  LEFT JOIN changed ON changed.id = job.id;
+
+-- name: retry
+-- Send a dead or cancelled job again, in its next epoch.
+UPDATE heavyjobs.jobs
+   SET state = 'ready', epoch = epoch + 1, attempt = 0, unstarted = 0, ready_at = clock_timestamp(), finished_at = NULL,
+       cancel_requested_at = NULL, cancel_grace_seconds = NULL, live_key = unique_key, result = NULL, error = NULL,
+       cause = NULL,
+       checkpoint = CASE WHEN %(fresh)s THEN NULL ELSE checkpoint END
+ WHERE id = %(job)s AND state IN ('dead', 'cancelled')
+RETURNING queue;
+
+-- name: update_job
+-- Change a job that has not ended; its time only while it does not run.
+UPDATE heavyjobs.jobs
+   SET queue = coalesce(%(queue)s::text, queue),
+       priority = coalesce(%(priority)s::integer, priority),
+       attempts = coalesce(%(attempts)s::integer, attempts),
+       timeout_seconds = coalesce(%(timeout)s::double precision, timeout_seconds),
+       memory_bytes = coalesce(%(memory)s::bigint, memory_bytes),
+       cpus = coalesce(%(cpus)s::double precision, cpus),
+       state = CASE WHEN %(delay)s::double precision IS NULL THEN state
+                    WHEN %(delay)s::double precision > 0 THEN 'scheduled'
+                    ELSE 'ready' END,
+       due_at = CASE WHEN %(delay)s::double precision IS NULL THEN due_at
+                     WHEN %(delay)s::double precision > 0
+                     THEN clock_timestamp() + %(delay)s::double precision * interval '1 second' END,
+       ready_at = CASE WHEN %(delay)s::double precision IS NULL THEN ready_at
+                       WHEN %(delay)s::double precision > 0 THEN NULL
+                       ELSE coalesce(ready_at, clock_timestamp()) END
+ WHERE id = %(job)s AND state IN ('scheduled', 'ready', 'running')
+       AND (%(delay)s::double precision IS NULL OR state <> 'running')
+RETURNING queue;
+
+-- name: register
+-- Open a session, or say anew what it can do.
+INSERT INTO heavyjobs.coordinators (session, name, host, boot_id, pid, pid_started, release, queues, kinds, problems)
+VALUES (%(session)s, %(name)s, %(host)s, %(boot_id)s, %(pid)s, %(pid_started)s, %(release)s, %(queues)s::json, %(kinds)s::json,
+        %(problems)s::json)
+    ON CONFLICT (session) DO UPDATE
+   SET queues = excluded.queues, kinds = excluded.kinds, problems = excluded.problems;
+
+-- name: tick
+-- Give the session's word; no row when it is fenced.
+UPDATE heavyjobs.coordinators
+   SET tick = tick + 1, ticked_at = clock_timestamp()
+ WHERE session = %(session)s AND fenced_at IS NULL AND ended_at IS NULL
+RETURNING tick, drain_requested_at IS NOT NULL;
+
+-- name: lost_claims
+-- Which of the claims that a session names it no longer holds.
+SELECT named.job, named.claim
+  FROM unnest(%(jobs)s::uuid[], %(claims)s::bigint[]) AS named (job, claim)
+ WHERE NOT EXISTS (
+    SELECT 1
+      FROM heavyjobs.jobs AS job
+     WHERE job.id = named.job AND job.claim = named.claim AND job.state = 'running' AND job.session = %(session)s);
+
+-- name: cancels
+-- Which of the claims that a session names are to be stopped.
+SELECT named.job, named.claim, job.cancel_grace_seconds
+  FROM unnest(%(jobs)s::uuid[], %(claims)s::bigint[]) AS named (job, claim)
+  JOIN heavyjobs.jobs AS job ON job.id = named.job AND job.claim = named.claim
+ WHERE job.state = 'running' AND job.session = %(session)s AND job.cancel_requested_at IS NOT NULL;
+
+-- name: other_sessions
+-- The other sessions that are neither ended nor fenced.
+SELECT session, tick, name, host, boot_id, pid, pid_started
+  FROM heavyjobs.coordinators
+ WHERE session <> %(session)s AND fenced_at IS NULL AND ended_at IS NULL;
+
+-- name: fence
+-- Declare a session dead if it has not ticked since; waits for what it is writing. No row when it lives or is gone already.
+WITH silent AS MATERIALIZED (
+    SELECT session
+      FROM heavyjobs.coordinators
+     WHERE session = %(session)s AND tick = %(tick)s AND fenced_at IS NULL AND ended_at IS NULL
+       FOR UPDATE
+)
+UPDATE heavyjobs.coordinators AS coordinator
+   SET fenced_at = clock_timestamp()
+  FROM silent
+ WHERE coordinator.session = silent.session
+RETURNING coordinator.name, coordinator.host;
+
+-- name: open_invocations
+-- What a fenced session held, locked, with all that decides where the jobs go.
+SELECT job.id AS job, job.claim, invocation.attempt, job.unstarted, invocation.started_at IS NOT NULL AS started,
+       invocation.slot, invocation.wall_seconds, invocation.cpu_seconds, invocation.memory_peak_bytes, invocation.read_bytes,
+       invocation.written_bytes, invocation.log_dropped_lines, job.queue, job.priority, job.attempts, job.backoff_seconds,
+       job.backoff_max_seconds, job.timeout_seconds, job.grace_seconds, job.cpus, job.memory_bytes
+  FROM heavyjobs.invocations AS invocation
+  JOIN heavyjobs.jobs AS job ON job.id = invocation.job AND job.claim = invocation.claim
+ WHERE invocation.session = %(session)s AND invocation.ended_at IS NULL
+ ORDER BY job.id
+   FOR UPDATE OF job;
+
+-- name: end_session
+-- Close a session.
+UPDATE heavyjobs.coordinators
+   SET ended_at = clock_timestamp()
+ WHERE session = %(session)s AND ended_at IS NULL;
+
+-- name: drain
+-- Ask sessions to drain.
+UPDATE heavyjobs.coordinators
+   SET drain_requested_at = coalesce(drain_requested_at, clock_timestamp())
+ WHERE session = ANY (%(sessions)s::uuid[]) AND ended_at IS NULL;
+
+-- name: jobs
+-- The whole of some jobs.
+SELECT id AS job, kind, version, state, parameters::text AS parameters, queue, priority, attempts, backoff_seconds,
+       backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes, epoch, attempt, claim, created_at, due_at, ready_at,
+       finished_at, cancel_requested_at, unique_key, parent, child_key, depth, result::text AS result, error::text AS error,
+       cause::text AS cause
+  FROM heavyjobs.jobs
+ WHERE id = ANY (%(jobs)s::uuid[]);
+
+-- name: find
+-- Ids by the end of their digits, newest first.
+SELECT id
+  FROM heavyjobs.jobs
+ WHERE right(replace(id::text, '-', ''), length(%(tail)s)) = %(tail)s
+ ORDER BY id DESC
+ LIMIT %(limit)s;
+
+-- name: list
+-- Jobs by what they are and where they stand, newest first; an empty array means any.
+SELECT id AS job, kind, version, state, parameters::text AS parameters, queue, priority, attempts, backoff_seconds,
+       backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes, epoch, attempt, claim, created_at, due_at, ready_at,
+       finished_at, cancel_requested_at, unique_key, parent, child_key, depth, result::text AS result, error::text AS error,
+       cause::text AS cause
+  FROM heavyjobs.jobs
+ WHERE (cardinality(%(states)s::text[]) = 0 OR state = ANY (%(states)s::text[]))
+   AND (cardinality(%(kinds)s::text[]) = 0 OR kind = ANY (%(kinds)s::text[]))
+   AND (cardinality(%(queues)s::text[]) = 0 OR queue = ANY (%(queues)s::text[]))
+   AND (%(parent)s::uuid IS NULL OR parent = %(parent)s::uuid)
+   AND (%(before)s::uuid IS NULL OR id < %(before)s::uuid)
+ ORDER BY id DESC
+ LIMIT %(limit)s;
+
+-- name: briefs
+-- Where jobs stand, with the status and log length of their newest claim.
+SELECT job.id AS job, job.state, job.epoch, job.claim, job.attempt, coalesce(invocation.log_lines, 0) AS log_lines,
+       invocation.status::text AS status
+  FROM heavyjobs.jobs AS job
+  LEFT JOIN heavyjobs.invocations AS invocation ON invocation.job = job.id AND invocation.claim = job.claim
+ WHERE job.id = ANY (%(jobs)s::uuid[]);
+
+-- name: invocations
+-- Every invocation of a job, oldest first.
+SELECT job, claim, epoch, attempt, session, host, slot, opened_at, started_at, ended_at, ending, status::text AS status,
+       cause::text AS cause, wall_seconds, cpu_seconds, memory_peak_bytes, read_bytes, written_bytes, log_lines, log_bytes,
+       log_dropped_lines
+  FROM heavyjobs.invocations
+ WHERE job = %(job)s
+ ORDER BY claim;
+
+-- name: logs
+-- Chunks of an invocation from the one that holds line `first` on.
+SELECT first, lines, data
+  FROM heavyjobs.logs
+ WHERE job = %(job)s AND claim = %(claim)s
+   AND first >= coalesce((SELECT max(first)
+                            FROM heavyjobs.logs
+                           WHERE job = %(job)s AND claim = %(claim)s AND first <= %(first)s), 0)
+   AND first + lines > %(first)s
+ ORDER BY first
+ LIMIT %(limit)s;
+
+-- name: coordinators
+-- Live sessions, or all of them, newest first, with how many invocations each has open.
+SELECT session, name, host, boot_id, pid, pid_started, release, queues::text AS queues, kinds::text AS kinds,
+       problems::text AS problems, tick, started_at, ticked_at, drain_requested_at, ended_at, fenced_at,
+       (SELECT count(*)
+          FROM heavyjobs.invocations AS invocation
+         WHERE invocation.session = coordinator.session AND invocation.ended_at IS NULL) AS running
+  FROM heavyjobs.coordinators AS coordinator
+ WHERE %(ended)s OR (ended_at IS NULL AND fenced_at IS NULL)
+ ORDER BY started_at DESC;

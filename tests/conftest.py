@@ -1,0 +1,53 @@
+"""Databases for tests: a real PostgreSQL for each worker of pytest, and a fresh database in it for each test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from heavyjobs.store.postgres import PostgresStore
+from heavyjobs.store.protocol import StoreOptions
+from heavyjobs.testing.postgres import PostgresServer, postgres_server
+
+_TEMPLATE = "migrated"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server of this worker's own. Tests that stop it leave it running."""
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def empty_postgres_url(postgres: PostgresServer) -> str:
+    """A fresh database with nothing in it."""
+    return postgres.create_database()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: PostgresServer) -> str:
+    """The name of a migrated database that nobody is connected to."""
+    url = postgres.create_database(name=_TEMPLATE)
+
+    async def migrate() -> None:
+        async with PostgresStore(url, StoreOptions()) as store:
+            await store.migrate()
+
+    asyncio.run(migrate())
+    return _TEMPLATE
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer, postgres_template: str) -> str:
+    """A fresh, migrated database."""
+    return postgres.create_database(template=postgres_template)
+
+
+@pytest.fixture
+async def postgres_store(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    """A store on a fresh, migrated database."""
+    async with PostgresStore(postgres_url, StoreOptions()) as store:
+        yield store
