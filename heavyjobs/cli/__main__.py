@@ -1,0 +1,5 @@
+"""`python -m heavyjobs.cli`."""
+
+from heavyjobs.cli import main
+
+main()

@@ -1,0 +1,86 @@
+"""`heavyjobs check-config`"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import click
+
+from heavyjobs.cli.common import as_json, common, import_job_types, settings, the_common
+from heavyjobs.cli.exits import Exit
+from heavyjobs.cli.render import answer, remark, safe, to_json
+from heavyjobs.cli.session import store_options
+from heavyjobs.job import kinds
+from heavyjobs.settings import Settings, without_secrets
+from heavyjobs.store import open_store
+
+
+@common
+@click.command()
+@click.option("--connect", is_flag=True, help="Connect to the database too, and check its schema.")
+@as_json
+@click.pass_context
+def command(context: click.Context, *, connect: bool, json_: bool) -> Exit:
+    """Print the settings in force as TOML, secrets masked; import the modules and list the kinds of jobs.
+
+    Exits with 2 when anything is wrong.
+    """
+    in_force = settings()
+    effective = masked(in_force.model_dump(mode="json"))
+    problems = import_job_types(in_force)
+    versions = {kind: job.version for kind, job in sorted(kinds().items())}
+    if json_:
+        answer(to_json({"settings": effective, "kinds": versions, "problems": problems}))
+    else:
+        answer(f"# {the_common(context).file() or 'no file: the defaults'}")
+        for line in [*toml(effective), "", f"# kinds: {', '.join(versions) or 'none'}"]:
+            answer(line)
+    for problem in problems:
+        remark(f"heavyjobs: {problem}")
+    if connect:
+        asyncio.run(_connect(in_force))
+    return Exit.USAGE if problems else Exit.OK
+
+
+async def _connect(settings: Settings) -> None:
+    async with open_store(settings.database.url, store_options(settings)) as store:
+        await store.check_schema()
+        remark(f"{store.url}: connected, the schema fits")
+
+
+def masked(value: Any) -> Any:
+    """The same without what may be a secret."""
+    match value:
+        case str():
+            return without_secrets(value)
+        case dict():
+            return {key: masked(item) for key, item in cast("dict[str, Any]", value).items()}
+        case [*items]:
+            return [masked(item) for item in items]
+        case _:
+            return value
+
+
+def toml(table: Mapping[str, Any], path: Sequence[str] = ()) -> Iterator[str]:
+    """A table as lines of TOML, plain keys before tables; what is None is left out."""
+    tables: dict[str, dict[str, Any]] = {key: value for key, value in table.items() if isinstance(value, dict)}
+    for key, value in table.items():
+        if key not in tables and value is not None:
+            yield f"{_key(key)} = {_value(value)}"
+    for key, inner in tables.items():
+        if inner:
+            name = [*path, _key(key)]
+            yield from ("", f"[{'.'.join(name)}]")
+            yield from toml(inner, name)
+
+
+def _key(key: str) -> str:
+    return key if key.isascii() and key.replace("-", "").replace("_", "").isalnum() else _value(key)
+
+
+def _value(value: Any) -> str:
+    import json
+
+    return json.dumps(value) if not isinstance(value, str) else json.dumps(safe(value), ensure_ascii=False)

@@ -1,0 +1,39 @@
+"""`heavyjobs logs`"""
+
+from __future__ import annotations
+
+import click
+
+from heavyjobs.cli.common import as_json, common
+from heavyjobs.cli.narrating import tell_attempt_live, tell_live, tell_stored
+from heavyjobs.cli.screen import screen_for
+from heavyjobs.cli.session import with_client
+from heavyjobs.cli.story import AsJson, ForPeople, Raw, Teller
+from heavyjobs.client import Client
+
+
+@common
+@click.command()
+@click.argument("job", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended, through its retries.")
+@click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Only that attempt.")
+@click.option("--raw", is_flag=True, help="Only the text: no times, no headers.")
+@as_json
+def command(job: str, attempt: int | None, *, follow: bool, raw: bool, json_: bool) -> None:
+    """Show what a job wrote: logging, print, and the output of the programs it ran.
+
+    From any host, while it runs or later. With --json one object per line.
+    """
+    with screen_for(follow=follow, plain=raw or json_) as screen:
+        teller = AsJson(screen) if json_ else Raw(screen) if raw else ForPeople(screen)
+        with_client(lambda client: _tell(client, job, teller, follow=follow, attempt=attempt))
+
+
+async def _tell(client: Client, tail: str, teller: Teller, *, follow: bool, attempt: int | None) -> None:
+    job = await client.find(tail)
+    if not follow:
+        await tell_stored(client, job, teller, attempt=attempt)
+    elif attempt is None:
+        await tell_live(client, job, teller)
+    else:
+        await tell_attempt_live(client, job, teller, attempt=attempt)

@@ -1,0 +1,170 @@
+"""Jobs and invocations in words: how something ended, what it cost, how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import orjson
+
+from heavyjobs.cli.render import safe
+from heavyjobs.model import Bill, Ending, InvocationRecord, JobRecord, JobState
+from heavyjobs.units import show_bytes, show_seconds
+from heavyjobs.values import decode
+
+_GAP: Final = "   "
+
+
+def since(when: datetime) -> float:
+    """Seconds from then to now; 0 where the clocks of database and host disagree about the order."""
+    return max(0.0, (datetime.now(UTC) - when).total_seconds())
+
+
+def ago(when: datetime) -> str:
+    return f"{show_seconds(since(when))} ago"
+
+
+def until(when: datetime) -> str:
+    return f"in {show_seconds(max(0.0, -(datetime.now(UTC) - when).total_seconds()))}"
+
+
+# -- jobs
+
+
+def standing(job: JobRecord) -> str:
+    """The state with what else one wants to know: `succeeded 2 min ago`, `scheduled, due in 55 s`."""
+    if job.state is JobState.SCHEDULED and job.due_at:
+        return f"scheduled, due {until(job.due_at)}"
+    if job.finished_at:
+        return f"{job.state} {ago(job.finished_at)}"
+    if job.cancel_requested_at:
+        return f"{job.state}, cancel requested {ago(job.cancel_requested_at)}"
+    return job.state.value
+
+
+def next_step(job: JobRecord) -> str:
+    """What follows an invocation that was not the last one: `attempt 2 of 3, next one in 55 s`; empty when nothing does."""
+    if job.state.ended or job.state is JobState.RUNNING:
+        return ""
+    budget = f"attempt {job.attempt} of {job.policy.attempts}"
+    return f"{budget}, next one {until(job.due_at)}" if job.due_at else f"{budget}, next one soon"
+
+
+# -- invocations
+
+
+def place(invocation: InvocationRecord) -> str:
+    """Where it runs: `host-a, slot 2`."""
+    slot = f"slot {invocation.slot}" if invocation.slot.isdecimal() else invocation.slot
+    return safe(", ".join(part for part in (invocation.host, slot) if part))
+
+
+def wall_seconds(invocation: InvocationRecord) -> float:
+    """How long it took, or has taken so far."""
+    if invocation.bill.wall_seconds:
+        return invocation.bill.wall_seconds
+    begun = invocation.started_at or invocation.opened_at
+    return since(begun) - (since(invocation.ended_at) if invocation.ended_at else 0.0)
+
+
+def how_it_ended(invocation: InvocationRecord) -> str:
+    """`succeeded in 9 min 29 s`, `crashed after 41 min 00 s: killed by signal 9`."""
+    time = show_seconds(wall_seconds(invocation))
+    match invocation.ending:
+        case None:
+            return f"running for {time}" if invocation.started_at else "starting"
+        case Ending.SUCCEEDED:
+            return f"succeeded in {time}"
+        case ending:
+            why = f": {safe(invocation.cause.message)}" if invocation.cause and invocation.cause.message else ""
+            return f"{ending.value.replace('_', ' ')} after {time}{why}"
+
+
+def cost(bill: Bill, *, whole: bool) -> str:
+    """`CPU 17 min 02 s, peak 412 MiB`, and with `whole` what was read and written; empty where nothing was measured."""
+    parts = [f"CPU {show_seconds(bill.cpu_seconds)}"] if bill.cpu_seconds else []
+    if bill.memory_peak_bytes:
+        parts.append(f"peak {show_bytes(bill.memory_peak_bytes)}")
+    if whole and bill.read_bytes:
+        parts.append(f"read {show_bytes(bill.read_bytes)}")
+    if whole and bill.written_bytes:
+        parts.append(f"written {show_bytes(bill.written_bytes)}")
+    return ", ".join(parts)
+
+
+# -- statuses
+
+
+def progress_of(status: Any) -> tuple[float, float] | None:
+    """Done and total, where a status has such fields."""
+    match status:
+        case {"done": int() | float() as done, "total": int() | float() as total} if total > 0:
+            return float(done), float(total)
+        case _:
+            return None
+
+
+def status_line(status: Any) -> str:
+    """A status in one line: `61 %   23.4 GiB   71.0 MiB/s   3 min 00 s left`, or its fields."""
+    if not isinstance(status, Mapping):
+        return value_text("", status)
+    if (progress := progress_of(status)) is None:
+        return ", ".join(
+            f"{safe(str(name))} {value_text(str(name), value)}" for name, value in status.items() if value is not None
+        )
+    done, total = progress
+    return _GAP.join([safe(text) for text in (_phase(status), f"{100 * done / total:.0f} %", *_details(status, done)) if text])
+
+
+def _phase(status: Mapping[str, Any]) -> str:
+    return str(status.get("phase") or "")
+
+
+def _details(status: Mapping[str, Any], done: float) -> list[str]:
+    unit = str(status.get("unit") or "")
+    parts = [_amount(done, unit)]
+    if isinstance(rate := status.get("rate"), int | float) and rate > 0:
+        parts.append(f"{_amount(rate, unit)}/s")
+    if isinstance(left := status.get("left_seconds"), int | float) and left >= 0:
+        parts.append(f"{show_seconds(left)} left")
+    return [*parts, str(status.get("item") or "")]
+
+
+def _amount(number: float, unit: str) -> str:
+    return show_bytes(number) if unit == "bytes" else f"{number:,.0f} {unit}".rstrip()
+
+
+# -- values
+
+
+def value_text(name: str, value: Any) -> str:
+    """A JSON value for people; a name that ends in `bytes` or `seconds` says what a number is."""
+    match value:
+        case str():
+            return safe(value)
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            return _number_text(name.rpartition("_")[2], value)
+        case None:
+            return "none"
+        case _:
+            return safe(orjson.dumps(value).decode())
+
+
+def _number_text(unit: str, value: float) -> str:
+    if unit == "bytes" and value >= 0:
+        return show_bytes(value)
+    if unit == "seconds" and value >= 0:
+        return show_seconds(value)
+    return f"{value:,}"
+
+
+def facts(text: str | None) -> list[tuple[str, str]]:
+    """Stored JSON as names and texts; a value that has no names stands alone."""
+    if text is None or (value := decode(text)) is None:
+        return []
+    if isinstance(value, dict):
+        return [(safe(name), value_text(name, item)) for name, item in cast("dict[str, Any]", value).items()]
+    return [("", value_text("", value))]

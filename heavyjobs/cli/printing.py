@@ -1,0 +1,55 @@
+"""Print jobs: one line each, or how one that was waited for has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from heavyjobs.cli import exits
+from heavyjobs.cli.documents import job_document
+from heavyjobs.cli.exits import Exit
+from heavyjobs.cli.phrases import facts, standing
+from heavyjobs.cli.render import COLOURS, answer, columns, paint, safe, to_json
+from heavyjobs.model import Cause, JobRecord, short_id
+
+_INDENT = "  "
+
+
+def headline(job: JobRecord) -> list[str]:
+    """Which job, and how it stands."""
+    return [short_id(job.id), safe(job.kind), paint(standing(job), COLOURS[job.state])]
+
+
+def print_jobs(jobs: Sequence[JobRecord]) -> None:
+    for line in columns([headline(job) for job in jobs]):
+        answer(line)
+
+
+def print_job(job: JobRecord, *, json_: bool) -> None:
+    if json_:
+        answer(to_json(job_document(job)))
+    else:
+        print_jobs([job])
+
+
+def print_ending(job: JobRecord, *, json_: bool) -> Exit:
+    """Print a job that was waited for, with its result or why it has none; the code to exit with."""
+    print_job(job, json_=json_)
+    if not json_:
+        for line in fact_lines(facts(job.result) or facts(job.error)):
+            answer(line)
+        if job.cause and job.state.ended and job.result is None:
+            answer(_INDENT + cause_line(job.cause))
+    return exits.of_state(job.state)
+
+
+def fact_lines(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Names and values as indented columns; a value that has no name stands alone."""
+    if not pairs:
+        return []
+    return [_INDENT + line for line in columns([pair if pair[0] else pair[1:] for pair in pairs])]
+
+
+def cause_line(cause: Cause) -> str:
+    """`raised: builtins.OSError: disk full`."""
+    kind = f"{safe(cause.type)}: " if cause.type else ""
+    return f"{cause.ending.value.replace('_', ' ')}: {kind}{safe(cause.message)}"

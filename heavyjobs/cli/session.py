@@ -1,0 +1,46 @@
+"""Talk to the database for as long as one command takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from heavyjobs.cli.common import settings
+from heavyjobs.settings import Settings
+from heavyjobs.store import StoreOptions
+
+if TYPE_CHECKING:
+    from heavyjobs.client import Client
+
+T = TypeVar("T")
+
+
+def store_options(settings: Settings) -> StoreOptions:
+    database = settings.database
+    return StoreOptions(
+        timeout_seconds=database.timeout,
+        connections=database.connections,
+        listen_url=database.listen_url,
+        notify=database.notify,
+    )
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncGenerator[Client]:
+    from heavyjobs.client import Client
+
+    async with Client.open(settings.database.url, options=store_options(settings)) as client:
+        yield client
+
+
+def with_client(work: Callable[[Client], Awaitable[T]]) -> T:
+    """Run `work` with a client of the database that the settings name, and give its answer."""
+    in_force = settings()
+
+    async def session() -> T:
+        async with connected(in_force) as client:
+            return await work(client)
+
+    return asyncio.run(session())

@@ -1,0 +1,66 @@
+"""What happens after the parameters of a job were read: insert it, and stay with it where that was asked for."""
+
+from __future__ import annotations
+
+import asyncio
+
+from heavyjobs.cli import exits
+from heavyjobs.cli.documents import job_document
+from heavyjobs.cli.exits import Exit
+from heavyjobs.cli.narrating import tell_live
+from heavyjobs.cli.printing import print_ending
+from heavyjobs.cli.render import answer, paint_state, remark, safe, to_json
+from heavyjobs.cli.screen import screen_for
+from heavyjobs.cli.session import with_client
+from heavyjobs.cli.story import ForPeople
+from heavyjobs.client import Client
+from heavyjobs.errors import HeavyjobsError
+from heavyjobs.job import AnyJob, JobConfig
+from heavyjobs.model import JobRecord, short_id
+from heavyjobs.values import decode
+
+
+def submit(
+    job: AnyJob,
+    *,
+    config: JobConfig | None,
+    unique: str | None,
+    delay: float | None,
+    wait: bool,
+    follow: bool,
+    json_: bool,
+) -> Exit:
+    """Submit and, with `wait` or `follow`, wait for the end; the code to exit with."""
+
+    async def work(client: Client) -> Exit:
+        handle = await client.submit_kind(job.kind, decode(job.parameters()), config=config, unique=unique, delay=delay)
+        record = await handle.job()
+        if not handle.created:
+            remark(f"not submitted again: unique key {safe(unique or '')} is taken by this job")
+        if not (wait or follow):
+            print_submitted(record, json_=json_)
+            return Exit.OK
+        return await _stay(client, record, follow=follow, json_=json_)
+
+    return with_client(work)
+
+
+def print_submitted(job: JobRecord, *, json_: bool) -> None:
+    if json_:
+        answer(to_json(job_document(job)))
+    else:
+        answer(f"{short_id(job.id)}  {safe(job.kind)}  {paint_state(job.state)}  queue {safe(job.policy.queue)}")
+
+
+async def _stay(client: Client, job: JobRecord, *, follow: bool, json_: bool) -> Exit:
+    """Show the job until it has ended, then how."""
+    try:
+        if follow and not json_:
+            print_submitted(job, json_=False)
+            with screen_for(follow=True, plain=False) as screen:
+                return exits.of_state((await tell_live(client, job.id, ForPeople(screen))).state)
+        await client.handle(job.id).wait()
+        return print_ending(await client.get(job.id), json_=json_)
+    except (asyncio.CancelledError, HeavyjobsError):
+        remark(f"the job goes on; heavyjobs logs {short_id(job.id)} -f, or heavyjobs cancel {short_id(job.id)}")
+        raise
