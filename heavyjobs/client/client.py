@@ -13,14 +13,14 @@ from typing_extensions import Unpack
 from heavyjobs.client.changing import Wanted
 from heavyjobs.client.handle import Handle
 from heavyjobs.client.reading import Reader
-from heavyjobs.client.submitting import insert, new_job, new_job_of_kind
+from heavyjobs.client.submitting import Draft, draft, draft_of_kind, insert
 from heavyjobs.errors import AmbiguousId, JobNotFound, UsageError
 from heavyjobs.job import AnyJob, Job, JobConfig
 from heavyjobs.model import CoordinatorRecord, E, InvocationRecord, JobRecord, JobState, LogLine, R, S
 from heavyjobs.store import Store, StoreOptions, open_store
 from heavyjobs.store.patience import repeated
 from heavyjobs.store.preparing import prepare_schema
-from heavyjobs.store.protocol import CancelAnswer, Filter, NewJob, Submitted
+from heavyjobs.store.protocol import CancelAnswer, Filter, Submitted
 from heavyjobs.store.watching import Watcher, not_found
 from heavyjobs.units import Duration, seconds
 
@@ -89,9 +89,9 @@ class Client:
             StoreUnavailable: after several tries; the job may or may not have been stored, and nobody has its handle. With
                 a unique key it is safe to submit it again.
         """
-        new = new_job(job, unique=unique, delay=delay)
-        (submitted,) = await insert(self.store, [new], connection=connection)
-        return self.adopt(new, submitted, Reader(type(job)), connection=connection)
+        drafted = draft(job, unique=unique, delay=delay)
+        (submitted,) = await insert(self.store, [drafted.new], connection=connection)
+        return self.handle_of(drafted, submitted, connection=connection)
 
     @overload
     async def submit_many(
@@ -105,12 +105,9 @@ class Client:
         self, jobs: Sequence[AnyJob], *, delay: Duration | None = None, connection: object | None = None
     ) -> Sequence[Handle[Any, Any, Any]]:
         """Store many jobs in one round trip: all of them or, when one cannot be stored, none. Handles in the same order."""
-        new = [new_job(job, delay=delay) for job in jobs]
-        submitted = await insert(self.store, new, connection=connection) if new else ()
-        return [
-            self.adopt(row, answer, Reader(type(job)), connection=connection)
-            for job, row, answer in zip(jobs, new, submitted, strict=True)
-        ]
+        drafts = [draft(job, delay=delay) for job in jobs]
+        submitted = await insert(self.store, [drafted.new for drafted in drafts], connection=connection)
+        return [self.handle_of(*pair, connection=connection) for pair in zip(drafts, submitted, strict=True)]
 
     async def submit_kind(
         self,
@@ -129,21 +126,19 @@ class Client:
             version: of the parameters. None means today's where the class is known here, else 1.
             config: how it is to be run. None means what the class says where it is known here, else the defaults.
         """
-        new = new_job_of_kind(kind, parameters, version=version, config=config, unique=unique, delay=delay)
-        (submitted,) = await insert(self.store, [new], connection=connection)
-        return self.adopt(new, submitted, Reader[Any, Any, Any](None), connection=connection)
+        drafted = draft_of_kind(kind, parameters, version=version, config=config, unique=unique, delay=delay)
+        (submitted,) = await insert(self.store, [drafted.new], connection=connection)
+        return self.handle_of(drafted, submitted, connection=connection)
 
-    def adopt(
-        self, new: NewJob, submitted: Submitted, reader: Reader[R, S, E], *, connection: object | None
-    ) -> Handle[R, S, E]:
-        """The handle of what was inserted; for those who insert by themselves."""
+    def handle_of(self, drafted: Draft[R, S, E], submitted: Submitted, *, connection: object | None) -> Handle[R, S, E]:
+        """The handle of a draft that was inserted."""
         return Handle(
             self.store,
             self._watcher,
-            reader,
+            drafted.reader,
             job=submitted.id,
-            kind=new.kind,
-            created=submitted.id == new.id,
+            kind=drafted.new.kind,
+            created=submitted.id == drafted.new.id,
             connection=connection,
         )
 

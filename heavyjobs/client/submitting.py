@@ -1,13 +1,15 @@
-"""From a job to the row that a store inserts; the same for every way to submit."""
+"""From a job to the row that is inserted; the same for every way to submit."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final, Generic
 
+from heavyjobs.client.reading import Reader
 from heavyjobs.errors import JobDefinitionError, Unstorable
-from heavyjobs.job import AnyJob, JobConfig, kinds
-from heavyjobs.model import Policy, new_id
+from heavyjobs.job import Job, JobConfig, kinds
+from heavyjobs.model import E, Policy, R, S, new_id
 from heavyjobs.store.patience import repeated
 from heavyjobs.store.protocol import NewJob, Store, Submitted
 from heavyjobs.units import Duration, seconds
@@ -17,8 +19,16 @@ UNIQUE_MAX_BYTES: Final = 500
 KIND_MAX_CHARS: Final = 100
 
 
-def new_job(job: AnyJob, *, unique: str | None = None, delay: Duration | None = None) -> NewJob:
-    """The row of a job.
+@dataclass(frozen=True, slots=True)
+class Draft(Generic[R, S, E]):
+    """A job that is ready to be inserted, and how to read what it leaves."""
+
+    new: NewJob
+    reader: Reader[R, S, E]
+
+
+def draft(job: Job[R, S, E], *, unique: str | None = None, delay: Duration | None = None) -> Draft[R, S, E]:
+    """From a job.
 
     Raises:
         InvalidParameters, Unstorable: the job cannot be run with these parameters, or not be stored.
@@ -27,10 +37,11 @@ def new_job(job: AnyJob, *, unique: str | None = None, delay: Duration | None = 
     if not job.kind:
         name = type(job).__qualname__
         raise JobDefinitionError(f'{name}: a class without a kind cannot be submitted; write class {name}(Job[…], kind="…")')
-    return _row(job.kind, job.version, job.parameters(), job.policy(), unique=unique, delay=delay)
+    new = _row(job.kind, job.version, job.parameters(), job.policy(), unique=unique, delay=delay)
+    return Draft(new, Reader(type(job)))
 
 
-def new_job_of_kind(
+def draft_of_kind(
     kind: str,
     parameters: Mapping[str, object],
     *,
@@ -38,8 +49,8 @@ def new_job_of_kind(
     config: JobConfig | None,
     unique: str | None,
     delay: Duration | None,
-) -> NewJob:
-    """The row of a job of which only the kind is known; where its class is known too, that has its say.
+) -> Draft[Any, Any, Any]:
+    """From a kind and plain parameters; where the class is known too, that has its say about both but not about the types.
 
     Raises:
         InvalidParameters: by the word of the class, when it is known here.
@@ -50,11 +61,12 @@ def new_job_of_kind(
     text = encode(dict(parameters), what=f"{kind}: parameters", max_bytes=PARAMETERS_MAX_BYTES)
     known = kinds().get(kind)
     if known is None or (version is not None and version > known.version):
-        policy = (config or JobConfig()).policy(waits=False)
-        return _row(kind, version or 1, text, policy, unique=unique, delay=delay)
-    job = known.parse(version or known.version, text)
-    policy = job.policy() if config is None else config.policy(waits=known.waits())
-    return _row(kind, known.version, job.parameters(), policy, unique=unique, delay=delay)
+        version, policy = version or 1, (config or JobConfig()).policy(waits=False)
+    else:
+        job = known.parse(version or known.version, text)
+        version, text = known.version, job.parameters()
+        policy = job.policy() if config is None else config.policy(waits=known.waits())
+    return Draft(_row(kind, version, text, policy, unique=unique, delay=delay), Reader[Any, Any, Any](None))
 
 
 def _row(
@@ -80,6 +92,8 @@ async def insert(store: Store, jobs: Sequence[NewJob], *, connection: object | N
 
     Only the former is tried again when the database is away: the ids are made, so repeating it is harmless.
     """
+    if not jobs:
+        return ()
     if connection is not None:
         return await store.submit_within(connection, jobs)
     return await repeated(lambda: store.submit(jobs))
