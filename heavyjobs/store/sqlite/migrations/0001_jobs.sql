@@ -79,7 +79,8 @@ CREATE TABLE heavyjobs_invocations (
     PRIMARY KEY (job, claim)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX heavyjobs_invocations_session ON heavyjobs_invocations (session, opened_at);
+-- What a session holds; partial, so that it stays as small as that.
+CREATE INDEX heavyjobs_invocations_open ON heavyjobs_invocations (session, opened_at) WHERE ended_at IS NULL;
 
 CREATE TABLE heavyjobs_logs (
     job   BLOB    NOT NULL,

@@ -1,0 +1,190 @@
+"""Connections, each on a thread of its own: a writer that is patient with other writers, and a reader that nobody holds up.
+
+Guaranteed
+- a write is one BEGIN IMMEDIATE transaction: it never has to upgrade a lock, and what it has read stays true until it commits;
+- waiting is ours, short and jittered: SQLite's own busy handler starves all but the luckiest of many writers;
+- the log is moved into the database (a checkpoint) only under the write lock, so that no other writer can reset the log
+  meanwhile: in SQLite before 3.51.3 that may damage the database (https://sqlite.org/wal.html#walresetbug).
+
+Assumed
+- that the work done in a transaction may be done again: it changes nothing but the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Final, TypeVar
+
+from heavyjobs.errors import StoreUnavailable, UsageError
+from heavyjobs.store.sqlite.errors import is_busy, told
+
+T = TypeVar("T")
+
+LOG_MAX_BYTES: Final = 4 << 20
+"""From this size on, the log is moved into the database."""
+
+_PAUSE_SECONDS: Final = (0.0003, 0.003)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that waits for nobody and leaves transactions to us."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.row_factory = sqlite3.Row
+    # SQLite has it since 3.41; lists of ids need it.
+    connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
+    for pragma in ("mmap_size = 0", "wal_autocheckpoint = 0", f"journal_size_limit = {LOG_MAX_BYTES}"):
+        connection.execute(f"PRAGMA {pragma}").close()
+    return connection
+
+
+class Reader:
+    """A thread with a connection, on which one piece of work is done after the other.
+
+    Args:
+        where: the database as people know it, for errors.
+        timeout_seconds: of one piece of work, its turn and locks of others included.
+    """
+
+    def __init__(self, path: Path, *, where: str, timeout_seconds: float) -> None:
+        self._path: Final = path
+        self._where: Final = where
+        self._timeout_seconds: Final = timeout_seconds
+        self._executor: ThreadPoolExecutor | None = None
+        self._opened: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            StoreUnavailable: the file is no database, or may not be used.
+        """
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"heavyjobs-sqlite-{type(self).__name__.lower()}")
+        try:
+            await self._do(self._open)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        executor, self._executor = self._executor, None
+        if executor is None:
+            return
+        # The thread does this last; it is not waited for here, where a write in another process could hold it up.
+        closed = executor.submit(self._close)
+        executor.shutdown(wait=False)
+        await asyncio.shield(asyncio.wrap_future(closed))
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do work that only reads."""
+        return await self._do(lambda deadline: self._patiently(lambda: work(self._connection), deadline=deadline))
+
+    # -- on the thread
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None:
+            raise UsageError(f"{self._where}: the store is not open; enter it: async with")
+        return self._opened
+
+    def _open(self, deadline: float) -> None:
+        self._opened = connect(self._path)
+        # Reads the header: the first to notice that the file is no database.
+        self._patiently(lambda: self._connection.execute("PRAGMA schema_version").close(), deadline=deadline)
+
+    def _close(self) -> None:
+        connection, self._opened = self._opened, None
+        if connection is not None:
+            connection.close()
+
+    async def _do(self, work: Callable[[float], T]) -> T:
+        """Run `work` on the thread, with the time on the monotonic clock by which it has to be done."""
+        if self._executor is None:
+            raise UsageError(f"{self._where}: the store is not open; enter it: async with")
+        deadline = time.monotonic() + self._timeout_seconds
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._told, work, deadline)
+
+    def _told(self, work: Callable[[float], T], deadline: float) -> T:
+        if time.monotonic() > deadline:
+            raise StoreUnavailable(
+                f"{self._where}: earlier calls took all of {self._timeout_seconds:g} s; "
+                "the disk is too slow for this load, or the machine was asleep"
+            )
+        with told(self._where, self._path, timeout_seconds=self._timeout_seconds):
+            return work(deadline)
+
+    def _patiently(self, attempt: Callable[[], T], *, deadline: float) -> T:
+        """Try until nobody is in the way."""
+        while True:
+            try:
+                return attempt()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - spreads the tries, keeps no secret
+
+
+class Writer(Reader):
+    """The one writer of a store."""
+
+    def __init__(self, path: Path, *, where: str, timeout_seconds: float) -> None:
+        super().__init__(path, where=where, timeout_seconds=timeout_seconds)
+        self._log: Final = path.with_name(f"{path.name}-wal")
+        self._durable: bool | None = None
+
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
+        """Do work in a transaction of its own; it commits when `work` returns and is undone when it raises.
+
+        Args:
+            durable: whether the commit must survive a power cut; others may be undone by one, in the order they came.
+        """
+        return await self._do(
+            lambda deadline: self._patiently(lambda: self._transact(work, durable=durable), deadline=deadline)
+        )
+
+    def _open(self, deadline: float) -> None:
+        super()._open(deadline)
+        self._patiently(lambda: self._connection.execute("PRAGMA journal_mode = WAL").close(), deadline=deadline)
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
+        connection = self._connection
+        self._sync(durable=durable)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            if self._log_is_long():
+                self._empty_log()
+            result = work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            # A full disk ends the transaction by itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def _sync(self, *, durable: bool) -> None:
+        if self._durable is not durable:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+
+    def _log_is_long(self) -> bool:
+        try:
+            return self._log.stat().st_size > LOG_MAX_BYTES
+        except FileNotFoundError:
+            return False
+
+    def _empty_log(self) -> None:
+        """Checkpoint under the write lock that is held, then begin anew: the next to write starts the log from its beginning.
+
+        It takes a second connection, since the one in a transaction may not; a reader in the way leaves a rest for next time.
+        """
+        with closing(connect(self._path)) as helper:
+            helper.execute("PRAGMA wal_checkpoint(PASSIVE)").close()
+        self._connection.execute("ROLLBACK")
+        self._connection.execute("BEGIN IMMEDIATE")

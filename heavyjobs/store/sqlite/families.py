@@ -1,0 +1,46 @@
+"""Jobs and all that they spawned are cancelled together: what waits at once, what runs by a request."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+from uuid import UUID
+
+from heavyjobs.model import JobState
+from heavyjobs.store.protocol import CancelAnswer, Topic
+from heavyjobs.store.sqlite import rows
+from heavyjobs.store.sqlite.sql import SQL
+from heavyjobs.store.sqlite.wakeups import wake
+
+
+def cancel(connection: sqlite3.Connection, jobs: Collection[UUID], *, grace_seconds: float | None) -> dict[UUID, CancelAnswer]:
+    states = {
+        UUID(bytes=row["id"]): JobState(row["state"])
+        for row in connection.execute(SQL["states"], {"jobs": rows.ids_text(jobs)})
+    }
+    live = [job for job, state in states.items() if not state.ended]
+    cancel_below(connection, live, now=rows.now(), grace_seconds=grace_seconds)
+    return {job: _answer(state) for job, state in states.items()}
+
+
+def cancel_below(
+    connection: sqlite3.Connection, jobs: Collection[UUID], *, now: int, grace_seconds: float | None = None
+) -> None:
+    """Cancel those of `jobs` and of all their descendants that have not ended."""
+    if not jobs:
+        return
+    family = connection.execute(SQL["descendants"], {"jobs": rows.ids_text(jobs)}).fetchall()
+    running = [row["id"] for row in family if row["state"] == "running"]
+    waiting = [row["id"] for row in family if row["state"] != "running"]
+    connection.executemany(SQL["cancel_waiting"], [{"job": job, "now": now} for job in waiting])
+    connection.executemany(SQL["request_cancel"], [{"job": job, "now": now, "grace_seconds": grace_seconds} for job in running])
+    if family:
+        wake(connection, Topic.JOBS)
+    if running:
+        wake(connection, Topic.CONTROL)
+
+
+def _answer(state: JobState) -> CancelAnswer:
+    if state.ended:
+        return CancelAnswer.ENDED
+    return CancelAnswer.REQUESTED if state is JobState.RUNNING else CancelAnswer.CANCELLED
