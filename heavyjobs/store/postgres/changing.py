@@ -41,11 +41,17 @@ async def cancel(talk: Talk, jobs: Collection[UUID], *, grace_seconds: float | N
     return {job: family.answers[job] for job in jobs if job in family.answers}
 
 
-async def cancel_family(talk: Talk, jobs: Collection[UUID], *, grace_seconds: float | None = None) -> Family:
-    """Cancel jobs and all their live descendants, telling nobody yet."""
+async def cancel_family(
+    talk: Talk, jobs: Collection[UUID], *, grace_seconds: float | None = None, falling: bool = False
+) -> Family:
+    """Cancel jobs and all that lives below them, telling nobody yet.
+
+    Args:
+        falling: the jobs have just ended in this transaction, and take with them what is below.
+    """
     if not jobs:
         return Family()
-    rows = await talk.rows("cancel", args_row(_cancelled), jobs=list(jobs), grace=grace_seconds)
+    rows = await talk.rows("cancel", args_row(_cancelled), jobs=list(jobs), grace=grace_seconds, falling=falling)
     return Family({job: answer for job, answer, _ in rows}, frozenset(session for *_, session in rows if session is not None))
 
 

@@ -16,8 +16,8 @@ from heavyjobs.store.postgres.wakeups import News
 from heavyjobs.store.protocol import Claimed, Want
 from heavyjobs.values import JsonText
 
-LOOK_ROWS: Final = 500
-"""The most that a claim looks at, and locks, for one want."""
+LOOK_ROWS: Final = 100
+"""How many jobs that do not fit a claim looks at, and locks, in each head of the line, beyond those it has room for."""
 
 
 class _Moved(NamedTuple):
@@ -38,6 +38,9 @@ async def promote(talk: Talk, *, limit: int) -> tuple[int, float | None]:
 async def claim(
     talk: Talk, session: UUID, wants: Sequence[Want], *, cpus: float, memory_bytes: int, host: str
 ) -> Sequence[Claimed]:
+    wants = [want for want in wants if want.room > 0]
+    rooms = {want.line: want.room for want in wants}
+    lines = {line: number for number, line in enumerate(rooms, 1)}
     rows = await talk.rows(
         "claim",
         kwargs_row(claimed),
@@ -46,9 +49,10 @@ async def claim(
         queues=[want.queue for want in wants],
         kinds=[want.kind for want in wants],
         versions=[want.version for want in wants],
-        lines=[want.line for want in wants],
-        rooms=[max(0, want.room) for want in wants],
+        lines=[lines[want.line] for want in wants],
+        rooms=[want.room for want in wants],
         depths=[want.depth_min for want in wants],
+        line_rooms=list(rooms.values()),
         look=LOOK_ROWS,
         cpus=float(cpus),
         memory=memory_bytes,

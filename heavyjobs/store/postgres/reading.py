@@ -13,6 +13,7 @@ from heavyjobs.store.postgres.rows import brief, coordinator_record, invocation_
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.protocol import Brief, Filter, LogChunk
 
+_AFTER_ALL: Final = UUID(int=(1 << 128) - 1)
 _DIGITS: Final = frozenset("0123456789abcdef")
 
 
@@ -30,16 +31,16 @@ async def find(talk: Talk, tail: str, *, limit: int) -> Sequence[UUID]:
 
 
 async def list_jobs(talk: Talk, which: Filter) -> Sequence[JobRecord]:
-    return await talk.rows(
-        "list",
-        kwargs_row(job_record),
-        states=[state.value for state in which.states],
-        kinds=list(which.kinds),
-        queues=list(which.queues),
-        parent=which.parent,
-        before=which.before,
-        limit=which.limit,
-    )
+    values: dict[str, object] = {
+        "states": [state.value for state in which.states],
+        "kinds": list(which.kinds),
+        "queues": list(which.queues),
+        "before": which.before or _AFTER_ALL,
+        "limit": which.limit,
+    }
+    if which.parent is None:
+        return await talk.rows("list", kwargs_row(job_record), **values)
+    return await talk.rows("list_children", kwargs_row(job_record), parent=which.parent, **values)
 
 
 async def briefs(talk: Talk, jobs: Collection[UUID]) -> dict[UUID, Brief]:

@@ -10,9 +10,9 @@ from psycopg import AsyncCursor
 from psycopg.rows import args_row, kwargs_row, scalar_row
 
 from heavyjobs.model import ClaimKey, JobState
+from heavyjobs.store.causes import cause_text
 from heavyjobs.store.postgres.changing import cancel_family
 from heavyjobs.store.postgres.claiming import fenced
-from heavyjobs.store.postgres.rows import cause_text
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.postgres.wakeups import News
 from heavyjobs.store.protocol import End, LogChunk, Progress, Recorded
@@ -53,7 +53,7 @@ async def record(
         live = {one.claim for one in told} | set(await appending.fetchall() if appending else [])
         ended = await closing.fetchall() if closing else []
         written = {one.claim: one.state for one in ended}
-        earlier = await _read_back(talk, session, named - live - written.keys() if ends or named - live else ())
+        earlier = await _read_back(talk, session, [end for end in ends if end.progress.claim not in written])
         news = {news.claim.job for news in running if news.status is not None}
         news |= {one.claim.job for one in told if one.charged} | {chunk.claim.job for chunk in logs}
         await tell_ends(talk, ended, also=news)
@@ -87,7 +87,7 @@ async def send_ends(talk: Talk, session: UUID, ends: Sequence[End]) -> AsyncCurs
 async def tell_ends(talk: Talk, ended: Sequence[Ended], *, also: Collection[UUID] = ()) -> None:
     """Cancel the descendants of jobs that are dead or cancelled, and wake all whom the ends concern, at once."""
     fallen = [one.claim.job for one in ended if one.state in {JobState.DEAD, JobState.CANCELLED}]
-    family = await cancel_family(talk, fallen)
+    family = await cancel_family(talk, fallen, falling=True)
     await talk.tell(
         News(
             ready={one.queue for one in ended if not one.state.ended},
@@ -119,18 +119,19 @@ async def _send_logs(talk: Talk, session: UUID, logs: Sequence[LogChunk]) -> Asy
     )
 
 
-async def _read_back(talk: Talk, session: UUID, claims: Collection[ClaimKey]) -> dict[ClaimKey, JobState]:
-    """Which claims the session has ended before: an earlier try of the same batch may have been committed unheard."""
-    if not claims:
+async def _read_back(talk: Talk, session: UUID, ends: Sequence[End]) -> dict[ClaimKey, JobState]:
+    """The ends that were written before: an earlier try of the same batch may have been committed unheard."""
+    if not ends:
         return {}
+    asked = {end.progress.claim: end.move.state for end in ends}
     rows = await talk.rows(
         "read_back",
         args_row(_state),
         session=session,
-        jobs=[claim.job for claim in claims],
-        claims=[claim.number for claim in claims],
+        jobs=[claim.job for claim in asked],
+        claims=[claim.number for claim in asked],
     )
-    return dict(rows)
+    return {claim: state or asked[claim] for claim, state in rows}
 
 
 def _news(news: Sequence[Progress]) -> dict[str, object]:
@@ -157,5 +158,5 @@ def _ended(job: UUID, claim: int, state: str, queue: str) -> Ended:
     return Ended(ClaimKey(job, claim), JobState(state), queue)
 
 
-def _state(job: UUID, claim: int, state: str) -> tuple[ClaimKey, JobState]:
-    return ClaimKey(job, claim), JobState(state)
+def _state(job: UUID, claim: int, state: str | None) -> tuple[ClaimKey, JobState | None]:
+    return ClaimKey(job, claim), None if state is None else JobState(state)

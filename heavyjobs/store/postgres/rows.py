@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from uuid import UUID
 
-import orjson
-
 from heavyjobs.model import (
     Bill,
-    Cause,
     ClaimKey,
     CoordinatorRecord,
     Ending,
@@ -20,8 +16,9 @@ from heavyjobs.model import (
     Policy,
     Session,
 )
+from heavyjobs.store.causes import cause_of
 from heavyjobs.store.protocol import Brief, Claimed, SessionSeen
-from heavyjobs.values import JsonText, decode, visible
+from heavyjobs.values import JsonText, decode
 
 
 def claimed(
@@ -210,30 +207,6 @@ def coordinator_record(
 
 def session_seen(*, session: UUID, tick: int, name: str, host: str, boot_id: str, pid: int, pid_started: float) -> SessionSeen:
     return SessionSeen(session, tick, name, host, boot_id, pid, pid_started)
-
-
-def cause_text(cause: Cause | None) -> str | None:
-    """A cause as it is stored."""
-    if cause is None:
-        return None
-    fields = asdict(cause)
-    shown = {name: visible(value) if isinstance(value, str) else value for name, value in fields.items()}
-    return orjson.dumps(shown).decode()
-
-
-def cause_of(text: str | None) -> Cause | None:
-    """A stored cause. Fields that a newer release added are passed over."""
-    if text is None:
-        return None
-    found = decode(text)
-    return Cause(
-        Ending(found["ending"]),
-        found["message"],
-        found.get("type"),
-        found.get("traceback"),
-        found.get("exit_code"),
-        found.get("signal"),
-    )
 
 
 def _utc(time: datetime | None) -> datetime | None:

@@ -104,51 +104,75 @@ SELECT extract(epoch FROM due_at - clock_timestamp())::double precision
 -- name: claim
 -- Take ready jobs that fit, open their invocations, and number them; one row of NULLs when nothing fits, no row when fenced.
 --
--- Only rows that are looked at are locked, at most `look` for each want. What is left of CPUs and memory is judged by running
--- sums over the jobs that fit by themselves, so a job too large for the rest can hold back smaller ones until the next claim.
-WITH mine AS MATERIALIZED (
+-- Each version of a want that has ready jobs is a range of the index, already in order. Only rows that are looked at are locked:
+-- for each version the room, and `look` more that do not fit. `chosen` goes down the merged line, taking what fits into what is
+-- left of CPUs, memory and the lines' rooms.
+WITH RECURSIVE mine AS MATERIALIZED (
     SELECT session
       FROM heavyjobs.coordinators
      WHERE session = %(session)s AND fenced_at IS NULL AND ended_at IS NULL
        FOR KEY SHARE
-), heads AS MATERIALIZED (
-    SELECT want.line, want.room, head.id, head.priority, head.depth, head.ready_at, head.cpus, head.memory_bytes
+), wants AS MATERIALIZED (
+    SELECT want.queue, want.kind, want.version, want.line, want.room, want.depth_min
       FROM mine
-     CROSS JOIN unnest(%(queues)s::text[], %(kinds)s::text[], %(versions)s::integer[], %(lines)s::text[], %(rooms)s::integer[],
-                       %(depths)s::integer[]) AS want (queue, kind, version, line, room, depth_min)
+     CROSS JOIN unnest(%(queues)s::text[], %(kinds)s::text[], %(versions)s::integer[], %(lines)s::integer[],
+                       %(rooms)s::integer[], %(depths)s::integer[]) AS want (queue, kind, version, line, room, depth_min)
+), versions AS (
+    SELECT wants.queue, wants.kind, newest.version, wants.line, wants.room, wants.depth_min
+      FROM wants
+     CROSS JOIN LATERAL (
+           SELECT version
+             FROM heavyjobs.jobs
+            WHERE queue = wants.queue AND kind = wants.kind AND version <= wants.version AND ready_at IS NOT NULL
+            ORDER BY version DESC
+            LIMIT 1) AS newest
+     UNION ALL
+    SELECT versions.queue, versions.kind, older.version, versions.line, versions.room, versions.depth_min
+      FROM versions
+     CROSS JOIN LATERAL (
+           SELECT version
+             FROM heavyjobs.jobs
+            WHERE queue = versions.queue AND kind = versions.kind AND version < versions.version AND ready_at IS NOT NULL
+            ORDER BY version DESC
+            LIMIT 1) AS older
+), heads AS MATERIALIZED (
+    SELECT row_number() OVER (ORDER BY priority DESC, depth DESC, ready_at, id, depth_min DESC) AS place,
+           id, line, cpus, memory_bytes
+      FROM versions
      CROSS JOIN LATERAL (
            SELECT looked.id, looked.priority, looked.depth, looked.ready_at, looked.cpus, looked.memory_bytes
              FROM (SELECT id, priority, depth, ready_at, cpus, coalesce(memory_bytes, 0) AS memory_bytes
                      FROM heavyjobs.jobs
-                    WHERE queue = want.queue AND kind = want.kind AND version = want.version AND ready_at IS NOT NULL
+                    WHERE queue = versions.queue AND kind = versions.kind AND version = versions.version
+                          AND depth >= versions.depth_min AND ready_at IS NOT NULL
                     ORDER BY priority DESC, depth DESC, ready_at, id
-                    LIMIT %(look)s
+                    LIMIT versions.room + %(look)s
                       FOR UPDATE SKIP LOCKED) AS looked
-            WHERE looked.cpus <= %(cpus)s AND looked.memory_bytes <= %(memory)s AND looked.depth >= want.depth_min
-            LIMIT want.room) AS head
-), in_line AS (
-    SELECT id, priority, depth, ready_at, cpus, memory_bytes, room,
-           row_number() OVER (PARTITION BY line ORDER BY priority DESC, depth DESC, ready_at, id) AS place
-      FROM heads
-), in_room AS (
-    SELECT DISTINCT id, priority, depth, ready_at, cpus, memory_bytes
-      FROM in_line
-     WHERE place <= room
-), summed AS (
-    SELECT id, priority, ready_at,
-           sum(cpus) OVER in_order AS cpus,
-           sum(memory_bytes) OVER in_order AS memory_bytes
-      FROM in_room
-    WINDOW in_order AS (ORDER BY priority DESC, depth DESC, ready_at, id)
+            WHERE looked.cpus <= %(cpus)s + 1e-9 AND looked.memory_bytes <= %(memory)s
+            LIMIT versions.room) AS head
+), chosen AS (
+    SELECT 0::bigint AS place, NULL::uuid AS id, %(cpus)s::double precision AS cpus, %(memory)s::bigint AS memory_bytes,
+           %(line_rooms)s::integer[] AS rooms
+     UNION ALL
+    SELECT head.place, head.id, chosen.cpus - head.cpus, chosen.memory_bytes - head.memory_bytes,
+           chosen.rooms[:head.line - 1] || chosen.rooms[head.line] - 1 || chosen.rooms[head.line + 1:]
+      FROM chosen
+     CROSS JOIN LATERAL (
+           SELECT place, id, line, cpus, memory_bytes
+             FROM heads
+            WHERE place > chosen.place AND id IS DISTINCT FROM chosen.id AND chosen.rooms[line] > 0
+                  AND cpus <= chosen.cpus + 1e-9 AND memory_bytes <= chosen.memory_bytes
+            ORDER BY place
+            LIMIT 1) AS head
 ), taken AS (
     UPDATE heavyjobs.jobs AS job
        SET state = 'running', claim = job.claim + 1, unstarted = job.unstarted + 1, session = %(session)s, ready_at = NULL
-      FROM summed
-     WHERE job.id = summed.id AND summed.cpus <= %(cpus)s + 1e-9 AND summed.memory_bytes <= %(memory)s
-    RETURNING job.id, job.claim, job.epoch, job.attempt + 1 AS attempt, job.unstarted, job.kind, job.version,
+      FROM chosen
+     WHERE job.id = chosen.id
+    RETURNING chosen.place, job.id, job.claim, job.epoch, job.attempt + 1 AS attempt, job.unstarted, job.kind, job.version,
               job.parameters::text AS parameters, job.queue, job.priority, job.attempts, job.backoff_seconds,
               job.backoff_max_seconds, job.timeout_seconds, job.grace_seconds, job.cpus, job.memory_bytes, job.depth,
-              job.parent, job.checkpoint::text AS checkpoint, summed.ready_at
+              job.parent, job.checkpoint::text AS checkpoint
 ), opened AS (
     INSERT INTO heavyjobs.invocations (job, claim, epoch, attempt, session, host)
     SELECT id, claim, epoch, attempt, %(session)s, %(host)s
@@ -158,7 +182,7 @@ SELECT id AS job, claim, epoch, attempt, unstarted, kind, version, parameters, q
        backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes, depth, parent, checkpoint
   FROM mine
   LEFT JOIN taken ON true
- ORDER BY priority DESC, depth DESC, ready_at, id;
+ ORDER BY place;
 
 -- name: held
 -- All that a session holds, oldest first.
@@ -300,18 +324,20 @@ UPDATE heavyjobs.jobs AS job
 RETURNING job.id, job.claim, job.state, job.queue;
 
 -- name: read_back
--- Which of these claims the session ended itself, and the states of their jobs.
-SELECT named.job, named.claim, job.state
+-- Which of these claims the session ended itself, and the states of their jobs; NULL where a job has run on since.
+SELECT named.job, named.claim, CASE WHEN job.claim = named.claim AND job.epoch = invocation.epoch THEN job.state END AS state
   FROM unnest(%(jobs)s::uuid[], %(claims)s::bigint[]) AS named (job, claim)
   JOIN heavyjobs.invocations AS invocation ON invocation.job = named.job AND invocation.claim = named.claim
   JOIN heavyjobs.jobs AS job ON job.id = named.job
  WHERE invocation.session = %(session)s AND invocation.ended_at IS NOT NULL AND invocation.ending <> 'forfeited';
 
 -- name: cancel
--- Cancel jobs and all their live descendants: the waiting at once, the running by a request. NULL where a job had ended.
+-- Cancel jobs and all that lives below them: the waiting at once, the running by a request. NULL where a job had ended; what is
+-- below such a one is left alone, except below those that fall just now.
 WITH RECURSIVE family (id) AS (
     SELECT id
-      FROM unnest(%(jobs)s::uuid[]) AS named (id)
+      FROM heavyjobs.jobs
+     WHERE id = ANY (%(jobs)s::uuid[]) AND (state IN ('scheduled', 'ready', 'running') OR %(falling)s)
      UNION
     SELECT child.id
       FROM family
@@ -337,10 +363,9 @@ WITH RECURSIVE family (id) AS (
      WHERE job.id = live.id AND job.state IN ('scheduled', 'ready', 'running')
     RETURNING job.id, job.state, job.session
 )
-SELECT job.id, changed.state, changed.session
-  FROM family
-  JOIN heavyjobs.jobs AS job ON job.id = family.id
-  LEFT JOIN changed ON changed.id = job.id;
+SELECT coalesce(named.id, changed.id) AS job, changed.state, changed.session
+  FROM (SELECT id FROM heavyjobs.jobs WHERE id = ANY (%(jobs)s::uuid[])) AS named
+  FULL JOIN changed ON changed.id = named.id;
 
 -- name: retry
 -- Send a dead or cancelled job again, in its next epoch.
@@ -438,10 +463,14 @@ SELECT job.id AS job, job.claim, invocation.attempt, job.unstarted, invocation.s
    FOR UPDATE OF job;
 
 -- name: end_session
--- Close a session.
+-- Close a session that holds nothing.
 UPDATE heavyjobs.coordinators
    SET ended_at = clock_timestamp()
- WHERE session = %(session)s AND ended_at IS NULL;
+ WHERE session = %(session)s AND fenced_at IS NULL AND ended_at IS NULL
+       AND NOT EXISTS (
+           SELECT 1
+             FROM heavyjobs.invocations AS invocation
+            WHERE invocation.session = %(session)s AND invocation.ended_at IS NULL);
 
 -- name: drain
 -- Ask sessions to drain.
@@ -452,9 +481,9 @@ UPDATE heavyjobs.coordinators
 -- name: jobs
 -- The whole of some jobs.
 SELECT id AS job, kind, version, state, parameters::text AS parameters, queue, priority, attempts, backoff_seconds,
-       backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes, epoch, attempt, claim, created_at, due_at, ready_at,
-       finished_at, cancel_requested_at, unique_key, parent, child_key, depth, result::text AS result, error::text AS error,
-       cause::text AS cause
+       backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes, epoch, attempt, claim, created_at, due_at,
+       ready_at, finished_at, cancel_requested_at, unique_key, parent, child_key, depth, result::text AS result,
+       error::text AS error, cause::text AS cause
   FROM heavyjobs.jobs
  WHERE id = ANY (%(jobs)s::uuid[]);
 
@@ -469,15 +498,29 @@ SELECT id
 -- name: list
 -- Jobs by what they are and where they stand, newest first; an empty array means any.
 SELECT id AS job, kind, version, state, parameters::text AS parameters, queue, priority, attempts, backoff_seconds,
-       backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes, epoch, attempt, claim, created_at, due_at, ready_at,
-       finished_at, cancel_requested_at, unique_key, parent, child_key, depth, result::text AS result, error::text AS error,
-       cause::text AS cause
+       backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes, epoch, attempt, claim, created_at, due_at,
+       ready_at, finished_at, cancel_requested_at, unique_key, parent, child_key, depth, result::text AS result,
+       error::text AS error, cause::text AS cause
   FROM heavyjobs.jobs
  WHERE (cardinality(%(states)s::text[]) = 0 OR state = ANY (%(states)s::text[]))
    AND (cardinality(%(kinds)s::text[]) = 0 OR kind = ANY (%(kinds)s::text[]))
    AND (cardinality(%(queues)s::text[]) = 0 OR queue = ANY (%(queues)s::text[]))
-   AND (%(parent)s::uuid IS NULL OR parent = %(parent)s::uuid)
-   AND (%(before)s::uuid IS NULL OR id < %(before)s::uuid)
+   AND id < %(before)s
+ ORDER BY id DESC
+ LIMIT %(limit)s;
+
+-- name: list_children
+-- The same among the children of one job.
+SELECT id AS job, kind, version, state, parameters::text AS parameters, queue, priority, attempts, backoff_seconds,
+       backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes, epoch, attempt, claim, created_at, due_at,
+       ready_at, finished_at, cancel_requested_at, unique_key, parent, child_key, depth, result::text AS result,
+       error::text AS error, cause::text AS cause
+  FROM heavyjobs.jobs
+ WHERE parent = %(parent)s
+   AND (cardinality(%(states)s::text[]) = 0 OR state = ANY (%(states)s::text[]))
+   AND (cardinality(%(kinds)s::text[]) = 0 OR kind = ANY (%(kinds)s::text[]))
+   AND (cardinality(%(queues)s::text[]) = 0 OR queue = ANY (%(queues)s::text[]))
+   AND id < %(before)s
  ORDER BY id DESC
  LIMIT %(limit)s;
 
