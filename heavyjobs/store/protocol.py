@@ -51,14 +51,14 @@ class StoreOptions:
         connections: the most that the pool may open, the listener's own aside (PostgreSQL).
         listen_url: a direct address for the listener, beside a pooler (PostgreSQL).
         notify: whether wake-ups are used at all; without them everything works by polling.
-        look_seconds: how often to look for changes while nobody waits (SQLite).
+        look_seconds: how often to look for changes while there are none (SQLite).
     """
 
     timeout_seconds: float = 10.0
     connections: int = 4
     listen_url: str | None = None
     notify: bool = True
-    look_seconds: float = 0.02
+    look_seconds: float = 0.05
 
 
 # -- submitting

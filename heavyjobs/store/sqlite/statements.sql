@@ -1,7 +1,8 @@
 -- What the SQLite store says to its database, in the order of the protocol's verbs; the same names as in PostgreSQL's file.
 --
--- Ids are 16 bytes, times are microseconds since 1970 (:now is the caller's reading inside the transaction), lists of ids are JSON
--- arrays of hexadecimal text. Every write runs inside BEGIN IMMEDIATE, so what a transaction has read stays true until it commits.
+-- Ids are 16 bytes, times are microseconds since 1970 (:now is the caller's reading inside the transaction), lists of ids are
+-- JSON arrays of hexadecimal text. Every write runs inside BEGIN IMMEDIATE, so what a transaction has read stays true until it
+-- commits.
 
 -- name: schema_exists
 -- Whether any migration has run here.
@@ -18,8 +19,9 @@ INSERT INTO heavyjobs_schema_version (version, min_compatible, migrated_at) VALU
 -- name: submit
 -- Insert a job, unless its id, its unique key or its child key is taken.
 INSERT INTO heavyjobs_jobs (
-       id, kind, version, state, queue, priority, attempts, backoff_seconds, backoff_max_seconds, timeout_seconds, grace_seconds,
-       cpus, memory_bytes, created_at, due_at, ready_at, unique_key, live_key, parent, child_key, depth, parameters)
+       id, kind, version, state, queue, priority, attempts, backoff_seconds, backoff_max_seconds, timeout_seconds,
+       grace_seconds, cpus, memory_bytes, created_at, due_at, ready_at, unique_key, live_key, parent, child_key, depth,
+       parameters)
 VALUES (:id, :kind, :version, CASE WHEN :delay > 0 THEN 'scheduled' ELSE 'ready' END, :queue, :priority, :attempts,
        :backoff_seconds, :backoff_max_seconds, :timeout_seconds, :grace_seconds, :cpus, :memory_bytes, :now,
        CASE WHEN :delay > 0 THEN :now + :delay END, CASE WHEN :delay > 0 THEN NULL ELSE :now END,
@@ -95,9 +97,9 @@ VALUES (:job, :claim, :epoch, :attempt, :session, :host, :now);
 
 -- name: held
 -- All that a session holds, oldest first.
-SELECT jobs.id, jobs.claim, jobs.epoch, invocations.attempt, jobs.unstarted, jobs.kind, jobs.version, jobs.parameters, jobs.queue,
-       jobs.priority, jobs.attempts, jobs.backoff_seconds, jobs.backoff_max_seconds, jobs.timeout_seconds, jobs.grace_seconds,
-       jobs.cpus, jobs.memory_bytes, jobs.depth, jobs.parent, jobs.checkpoint
+SELECT jobs.id, jobs.claim, jobs.epoch, invocations.attempt, jobs.unstarted, jobs.kind, jobs.version, jobs.parameters,
+       jobs.queue, jobs.priority, jobs.attempts, jobs.backoff_seconds, jobs.backoff_max_seconds, jobs.timeout_seconds,
+       jobs.grace_seconds, jobs.cpus, jobs.memory_bytes, jobs.depth, jobs.parent, jobs.checkpoint
   FROM heavyjobs_invocations AS invocations
  CROSS JOIN heavyjobs_jobs AS jobs ON jobs.id = invocations.job
  WHERE invocations.session = :session AND invocations.ended_at IS NULL
@@ -274,9 +276,9 @@ RETURNING name, host;
 
 -- name: open_invocations
 -- What a session held, with all that decides where the jobs go.
-SELECT invocations.job, invocations.claim, invocations.attempt, invocations.started_at, jobs.unstarted, jobs.cancel_requested_at,
-       jobs.queue, jobs.priority, jobs.attempts, jobs.backoff_seconds, jobs.backoff_max_seconds, jobs.timeout_seconds,
-       jobs.grace_seconds, jobs.cpus, jobs.memory_bytes
+SELECT invocations.job, invocations.claim, invocations.attempt, invocations.started_at, jobs.unstarted,
+       jobs.cancel_requested_at, jobs.queue, jobs.priority, jobs.attempts, jobs.backoff_seconds, jobs.backoff_max_seconds,
+       jobs.timeout_seconds, jobs.grace_seconds, jobs.cpus, jobs.memory_bytes
   FROM heavyjobs_invocations AS invocations
  CROSS JOIN heavyjobs_jobs AS jobs ON jobs.id = invocations.job
  WHERE invocations.session = :session AND invocations.ended_at IS NULL
@@ -299,9 +301,9 @@ UPDATE heavyjobs_coordinators
 -- name: jobs
 -- The whole of some jobs.
 SELECT jobs.id, jobs.kind, jobs.version, jobs.state, jobs.queue, jobs.priority, jobs.attempts, jobs.backoff_seconds,
-       jobs.backoff_max_seconds, jobs.timeout_seconds, jobs.grace_seconds, jobs.cpus, jobs.memory_bytes, jobs.epoch, jobs.attempt,
-       jobs.claim, jobs.created_at, jobs.due_at, jobs.ready_at, jobs.finished_at, jobs.cancel_requested_at, jobs.unique_key,
-       jobs.parent, jobs.child_key, jobs.depth, jobs.parameters, jobs.result, jobs.error, jobs.cause
+       jobs.backoff_max_seconds, jobs.timeout_seconds, jobs.grace_seconds, jobs.cpus, jobs.memory_bytes, jobs.epoch,
+       jobs.attempt, jobs.claim, jobs.created_at, jobs.due_at, jobs.ready_at, jobs.finished_at, jobs.cancel_requested_at,
+       jobs.unique_key, jobs.parent, jobs.child_key, jobs.depth, jobs.parameters, jobs.result, jobs.error, jobs.cause
   FROM json_each(:jobs) AS named
  CROSS JOIN heavyjobs_jobs AS jobs ON jobs.id = unhex(named.value);
 
@@ -314,9 +316,9 @@ SELECT id
 
 -- name: list
 -- Jobs by what they are and where they stand, newest first; an empty array means any.
-SELECT id, kind, version, state, queue, priority, attempts, backoff_seconds, backoff_max_seconds, timeout_seconds, grace_seconds,
-       cpus, memory_bytes, epoch, attempt, claim, created_at, due_at, ready_at, finished_at, cancel_requested_at, unique_key,
-       parent, child_key, depth, parameters, result, error, cause
+SELECT id, kind, version, state, queue, priority, attempts, backoff_seconds, backoff_max_seconds, timeout_seconds,
+       grace_seconds, cpus, memory_bytes, epoch, attempt, claim, created_at, due_at, ready_at, finished_at,
+       cancel_requested_at, unique_key, parent, child_key, depth, parameters, result, error, cause
   FROM heavyjobs_jobs
  WHERE id < :before
    AND (:states = '[]' OR state IN (SELECT value FROM json_each(:states)))
@@ -326,9 +328,9 @@ SELECT id, kind, version, state, queue, priority, attempts, backoff_seconds, bac
 
 -- name: list_children
 -- The same among the children of one job.
-SELECT id, kind, version, state, queue, priority, attempts, backoff_seconds, backoff_max_seconds, timeout_seconds, grace_seconds,
-       cpus, memory_bytes, epoch, attempt, claim, created_at, due_at, ready_at, finished_at, cancel_requested_at, unique_key,
-       parent, child_key, depth, parameters, result, error, cause
+SELECT id, kind, version, state, queue, priority, attempts, backoff_seconds, backoff_max_seconds, timeout_seconds,
+       grace_seconds, cpus, memory_bytes, epoch, attempt, claim, created_at, due_at, ready_at, finished_at,
+       cancel_requested_at, unique_key, parent, child_key, depth, parameters, result, error, cause
   FROM heavyjobs_jobs
  WHERE parent = :parent AND id < :before
    AND (:states = '[]' OR state IN (SELECT value FROM json_each(:states)))
