@@ -70,7 +70,8 @@ class Staged:
         path = self.output.path
         if path.is_symlink() or not path.exists():
             raise WorkError(f"{self._target}: nothing was written; write a file or make a folder at the output's path")
-        self.output.bytes = durable.sync_tree(path)
+        durable.sync_tree(path)
+        self.output.bytes = durable.size_tree(path)
 
     def publish(self) -> None:
         """Give it its name, for good.
@@ -91,7 +92,7 @@ class Staged:
         """Leave nothing behind but what was published; harmless when repeated."""
         path = self.output.path
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            _remove_tree(path)
         else:
             path.unlink(missing_ok=True)
 
@@ -120,6 +121,18 @@ def output(target: Path, *, claim: ClaimKey, replace: bool, confirm: Callable[[]
 async def in_thread(fn: Callable[[], T]) -> T:
     """Run blocking work beside the event loop; a cancel leaves it running to its end."""
     return await asyncio.to_thread(fn)
+
+
+def _remove_tree(path: Path) -> None:
+    """Remove a folder, read-only folders in it included."""
+    shutil.rmtree(path, ignore_errors=True)
+    if not path.exists():
+        return
+    path.chmod(0o700)
+    for parent, folders, _ in os.walk(path):
+        for folder in folders:
+            Path(parent, folder).chmod(0o700)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _lack(folder: Path) -> str:

@@ -1,0 +1,88 @@
+"""Sources and targets of the job types in the box: checked before the work, with typed errors."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from heavyjobs.errors import PathRefused
+from heavyjobs.jobs.trouble import Refused, SourceMissing, TargetTaken, TargetUnusable, stop
+from heavyjobs.locations import Locations
+
+CHUNK_BYTES: Final = 1 << 20
+
+
+def source_path(locations: Locations, text: str) -> Path:
+    """Where a source lies; it exists, symlinks to it are followed.
+
+    Raises:
+        Stopped: SourceMissing or Refused.
+    """
+    path = _allowed(locations, text)
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        stop(SourceMissing, "no such file or folder", where=text, would_do="check the path, and that this host has it")
+    except PermissionError:
+        stop(SourceMissing, "may not be read", where=text, would_do="give the runner permission to read it")
+    except OSError as error:  # a name that is too long, a loop of symlinks
+        stop(SourceMissing, f"cannot be opened: {error.strerror}", where=text, would_do="check the path")
+    return path
+
+
+def source_file(locations: Locations, text: str, *, instead: str) -> Path:
+    """Where a source lies that is a regular file; `instead` says what would do for a folder.
+
+    Raises:
+        Stopped: SourceMissing or Refused.
+    """
+    path = source_path(locations, text)
+    if path.is_dir():
+        stop(SourceMissing, "is a folder", where=text, would_do=instead)
+    if not path.is_file():
+        stop(SourceMissing, "is not a regular file", where=text, would_do="copy its content to a file first")
+    if not os.access(path, os.R_OK):
+        stop(SourceMissing, "may not be read", where=text, would_do="give the runner permission to read it")
+    return path
+
+
+def target_path(locations: Locations, text: str, *, overwrite: bool, folder: bool = False) -> Path:
+    """Where a target will lie, after the checks that spare work in vain; `ctx.output` checks again.
+
+    Args:
+        folder: whether a folder will be written, which may then replace a folder; a file never does.
+
+    Raises:
+        Stopped: TargetTaken, TargetUnusable or Refused.
+    """
+    path = _allowed(locations, text)
+    if not overwrite and os.path.lexists(path):
+        stop(TargetTaken, "exists", where=text, would_do="use another target, or overwrite=True")
+    if not folder and path.is_dir() and not path.is_symlink():
+        stop(TargetTaken, "is a folder", where=text, would_do="use another target, or remove it yourself")
+    if not path.parent.is_dir():
+        stop(TargetUnusable, f"there is no folder {path.parent}", where=text, would_do="make it first")
+    return path
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file to read, neither through a symlink nor waiting for a FIFO's writer.
+
+    Raises:
+        OSError: it is another sort of file by now, or gone.
+    """
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise FileNotFoundError(f"{path} is no regular file any more")
+    return file
+
+
+def _allowed(locations: Locations, text: str) -> Path:
+    try:
+        return locations.path(text)
+    except PathRefused as error:
+        what, _, would_do = str(error).removeprefix(f"{text}: ").rpartition("; ")
+        stop(Refused, what, where=text, would_do=would_do)

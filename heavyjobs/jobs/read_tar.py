@@ -1,0 +1,124 @@
+"""A tar stream as members, never going back.
+
+`tarfile` parses the headers. It takes a header that is cut off or damaged in the middle of an archive for its end, so the end
+is checked here: a block of zeros, and nothing but zeros after it.
+"""
+
+from __future__ import annotations
+
+import stat
+import tarfile
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import BinaryIO, Final, cast
+
+from heavyjobs.jobs.members import Data, Member, Sort, safe_name
+from heavyjobs.jobs.places import CHUNK_BYTES
+from heavyjobs.jobs.trouble import Refused, Unreadable, stop
+
+HEADER_MAX_BYTES: Final = 16 << 20
+"""Of one header's extensions (long names, attributes): a hostile one would fill the memory."""
+TIME_MAX: Final = float(1 << 40)
+AGAIN: Final = "fetch or make the archive again"
+
+_SORTS: Final = {tarfile.DIRTYPE: Sort.FOLDER, tarfile.SYMTYPE: Sort.SYMLINK, tarfile.LNKTYPE: Sort.HARDLINK}
+_END: Final = bytes(tarfile.BLOCKSIZE)
+
+
+def tar_members(stream: BinaryIO, *, where: str) -> Iterator[tuple[Member, Data | None]]:
+    """Each member and the bytes of a file.
+
+    Raises:
+        Stopped: Unreadable, for what is no tar, damaged or truncated; Refused, for an unsafe name or a device.
+    """
+    forward = _Forward(stream, where)
+    try:
+        with _Tar(fileobj=cast("BinaryIO", forward), encoding="utf-8", errors="surrogateescape") as tar:
+            while (info := tar.next()) is not None:
+                tar.members.clear()  # they would grow with the archive
+                yield from _member(tar, info, where)
+    except tarfile.TarError as error:
+        stop(Unreadable, f"is no tar, tar.gz, tar.zst or zip archive, or a damaged one: {error}", where=where, would_do=AGAIN)
+    forward.check_end()
+
+
+class _Tar(tarfile.TarFile):
+    members: list[tarfile.TarInfo]  # missing in typeshed
+
+
+class _Forward:
+    """What `tarfile` needs of a file, on a stream that cannot seek: it only ever skips ahead."""
+
+    def __init__(self, stream: BinaryIO, where: str) -> None:
+        self._stream: Final = stream
+        self._where: Final = where
+        self._position = 0
+        self._last = b""
+
+    def read(self, size: int) -> bytes:
+        if size > HEADER_MAX_BYTES:
+            stop(Refused, f"a header of {size} bytes", where=self._at(), would_do=AGAIN)
+        self._last = self._stream.read(size)
+        self._position += len(self._last)
+        return self._last
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> None:
+        while self._position < position and self.read(min(position - self._position, CHUNK_BYTES)):
+            pass
+
+    def check_end(self) -> None:
+        """Make sure that the archive ended by its own word, and that nothing follows.
+
+        Raises:
+            Stopped: Unreadable.
+        """
+        if self._last != _END:
+            stop(Unreadable, "is truncated or damaged: no end mark", where=self._at(), would_do=AGAIN)
+        while data := self.read(CHUNK_BYTES):
+            if data.count(0) != len(data):
+                stop(
+                    Unreadable, "more data after the end of the archive", where=self._at(), would_do="split it, or remove them"
+                )
+
+    def _at(self) -> str:
+        return f"{self._where}, at byte {self._position} of the tar"
+
+
+def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, where: str) -> Iterator[tuple[Member, Data | None]]:
+    sort = _sort(info, where)
+    name = safe_name(info.name, archive=where)
+    if not name:  # the folder that was packed, as ./
+        return
+    link = safe_name(info.linkname, archive=where) if sort is Sort.HARDLINK else info.linkname if sort is Sort.SYMLINK else ""
+    member = Member(
+        name=name,
+        sort=sort,
+        size=info.size if sort is Sort.FILE else 0,
+        mtime_ns=_mtime_ns(info),
+        mode=stat.S_IMODE(info.mode),
+        link=link,
+    )
+    yield member, tar.extractfile(info) if sort is Sort.FILE else None
+
+
+def _mtime_ns(info: tarfile.TarInfo) -> int:
+    """The time to the nanosecond, as the pax header's text has it; 0 for nonsense."""
+    if not abs(info.mtime) < TIME_MAX:
+        return 0
+    try:
+        return int(Decimal(info.pax_headers.get("mtime", info.mtime)) * 10**9)
+    except ArithmeticError:
+        return int(info.mtime) * 10**9
+
+
+def _sort(info: tarfile.TarInfo, where: str) -> Sort:
+    if info.isreg():
+        return Sort.FILE  # all the ways to store one, sparse ones included
+    sort = _SORTS.get(info.type)
+    if sort is None:
+        what = "FIFO" if info.isfifo() else "device" if info.isdev() else f"member of the unknown type {info.type!r}"
+        stop(Refused, f"{info.name!r} is a {what}", where=where, would_do="make the archive again without it")
+    return sort

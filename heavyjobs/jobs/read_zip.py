@@ -1,0 +1,138 @@
+"""A zip file as members, with the checks that `zipfile` of some supported Pythons lacks."""
+
+from __future__ import annotations
+
+import stat
+import struct
+import zipfile
+import zlib
+from calendar import timegm
+from collections.abc import Iterator
+from typing import BinaryIO, Final, NoReturn
+
+from heavyjobs.jobs.members import Data, Member, Sort, name_fault, safe_name
+from heavyjobs.jobs.trouble import Refused, Unreadable, stop
+
+LINK_MAX_BYTES: Final = 64 << 10
+AGAIN: Final = "fetch or make the archive again"
+EXTENDED_TIME: Final = 0x5455
+"""The extra field that holds seconds in UTC (Info-ZIP, appnote 4.5); the header itself has two-second steps of no zone."""
+
+_LOCAL_HEADER_BYTES: Final = 30
+_ENCRYPTED: Final = 0x1
+_UNIX: Final = 3
+
+
+def open_zip(file: BinaryIO, *, where: str) -> zipfile.ZipFile:
+    """Read the directory of a zip file.
+
+    Raises:
+        Stopped: Unreadable, when there is none or its entries overlap.
+    """
+    try:
+        opened = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error) as error:
+        stop(Unreadable, f"is no zip archive, or a damaged or truncated one: {error}", where=where, would_do=AGAIN)
+    _check_overlap(opened, where)
+    return opened
+
+
+def zip_members(opened: zipfile.ZipFile, *, where: str) -> Iterator[tuple[Member, Data | None]]:
+    """Each member and the bytes of a file, in the order of the directory.
+
+    Raises:
+        Stopped: Unreadable, for damaged, encrypted or unknown data; Refused, for an unsafe name or a device.
+    """
+    for info in opened.infolist():
+        sort = _sort(info, where)
+        if "\0" in info.orig_filename:
+            stop(Refused, f"the member {info.orig_filename!r} {name_fault(info.orig_filename)}", where=where, would_do=AGAIN)
+        if name := safe_name(info.filename, archive=where):
+            yield from _member(opened, info, name, sort, where)
+
+
+class _Checked:
+    """The bytes of a member; damage stops the job with its name."""
+
+    def __init__(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> None:
+        self._where: Final = f"{where}, member {info.filename!r}"
+        self._left = info.file_size
+        try:
+            self._file: Final = opened.open(info)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+            self._damaged(error)
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            data = self._file.read(size)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+            self._damaged(error)
+        self._left -= len(data)
+        if not data and self._left:
+            self._damaged(EOFError(f"{self._left} bytes are missing"))
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _damaged(self, error: Exception) -> NoReturn:
+        stop(Unreadable, f"cannot be read: {error}", where=self._where, would_do=AGAIN)
+
+
+def _member(
+    opened: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, sort: Sort, where: str
+) -> Iterator[tuple[Member, Data | None]]:
+    common = Member(
+        name=name,
+        sort=sort,
+        mtime_ns=_mtime(info) * 10**9,
+        mode=stat.S_IMODE(info.external_attr >> 16) or (0o755 if sort is Sort.FOLDER else 0o644),
+    )
+    if sort is Sort.FOLDER:
+        yield common, None
+        return
+    data = _Checked(opened, info, where)
+    try:
+        if sort is Sort.SYMLINK:
+            link = data.read(LINK_MAX_BYTES).decode(errors="surrogateescape")
+            yield Member(name=name, sort=sort, mtime_ns=common.mtime_ns, mode=common.mode, link=link), None
+        else:
+            yield Member(name=name, sort=sort, size=info.file_size, mtime_ns=common.mtime_ns, mode=common.mode), data
+    finally:
+        data.close()
+
+
+def _sort(info: zipfile.ZipInfo, where: str) -> Sort:
+    if info.flag_bits & _ENCRYPTED:
+        stop(Unreadable, f"{info.filename!r} is encrypted", where=where, would_do="decrypt the archive first")
+    kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _UNIX else 0
+    if info.is_dir():
+        return Sort.FOLDER
+    if kind == stat.S_IFLNK:
+        return Sort.SYMLINK
+    if kind not in {0, stat.S_IFREG}:
+        stop(Refused, f"{info.filename!r} is a device, FIFO or socket", where=where, would_do="make the archive without it")
+    return Sort.FILE
+
+
+def _check_overlap(opened: zipfile.ZipFile, where: str) -> None:
+    """Refuse entries that share bytes: a few kilobytes of them can unpack to terabytes (David Fifield, 2019)."""
+    end = 0
+    for info in sorted(opened.infolist(), key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            stop(Unreadable, f"{info.filename!r} overlaps another member", where=where, would_do="do not trust this archive")
+        end = info.header_offset + _LOCAL_HEADER_BYTES + len(info.orig_filename) + info.compress_size
+
+
+def _mtime(info: zipfile.ZipInfo) -> int:
+    """Seconds since 1970: of the extended time where there is one, else the header's, taken for UTC."""
+    extra = info.extra
+    while len(extra) >= 4:
+        tag, length = struct.unpack_from("<HH", extra)
+        if tag == EXTENDED_TIME and length >= 5 and len(extra) >= 9 and extra[4] & 1:
+            return int(struct.unpack_from("<i", extra, 5)[0])
+        extra = extra[4 + length :]
+    try:
+        return timegm((*info.date_time, 0, 0, 0))
+    except ValueError:
+        return 0

@@ -1,0 +1,180 @@
+"""`media.transcode`: one video or sound file into another by a named preset, checked before it appears."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from loguru import logger
+from pydantic import BaseModel, Field, model_validator
+
+from heavyjobs.context import Context
+from heavyjobs.errors import ProgramFailed
+from heavyjobs.job import Job, JobConfig
+from heavyjobs.jobs.digest import sha256_of
+from heavyjobs.jobs.media import Probed, find_ffmpeg, probe, reading
+from heavyjobs.jobs.places import source_file, target_path
+from heavyjobs.jobs.presets import PRESETS, Preset, PresetName, encoding
+from heavyjobs.jobs.progress import Meter, Progress
+from heavyjobs.jobs.trouble import NotInstalled, OutputWrong, TargetUnusable, Trouble, Unreadable, shown, stop, typed
+from heavyjobs.locations import Place
+from heavyjobs.units import show_bytes, show_seconds
+
+PROGRESS: Final = ("-nostats", "-progress", "pipe:1", "-stats_period", "0.25", "-loglevel", "warning")
+
+
+class Transcoded(BaseModel):
+    """What was made.
+
+    Attributes:
+        target: as the parameters say it. path: where that is on the host that wrote it.
+        preset, preset_version: how it was made.
+        duration_seconds: of the output. frames: of its video; 0 without one. width, height: in pixels; None without video.
+        source_bytes, bytes: sizes of both files.
+        sha256: of the output.
+    """
+
+    target: str
+    path: str
+    preset: PresetName
+    preset_version: int
+    duration_seconds: float
+    frames: int
+    width: int | None
+    height: int | None
+    source_bytes: int
+    bytes: int
+    sha256: str
+
+
+class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
+    """Transcode the first video and the first audio stream of a file.
+
+    `height` makes a larger picture so many lines high and keeps its shape; a smaller one stays. `crf` is the preset's own
+    measure of quality, smaller is better and larger in bytes. The output is opened and its duration compared before it appears.
+
+    | what can be wrong | error | tried again |
+    | --- | --- | --- |
+    | the source is missing, a folder, or may not be read | `SourceMissing` | no |
+    | no media file, a playlist, no stream that the preset wants, one that ends before its time | `Unreadable` | no |
+    | a place that is not open to jobs | `Refused` | no |
+    | the target exists, and `overwrite` is false | `TargetTaken` | no |
+    | a name that does not fit the preset, no such folder | `TargetUnusable` | no |
+    | the output is not what ffmpeg said that it wrote | `OutputWrong` | yes |
+    | no ffmpeg here, or one without the preset's encoders | `NotInstalled` | yes |
+    | ffmpeg crashes or fails in another way (disk full) | `ProgramFailed` | yes |
+    """
+
+    source: Place
+    target: Place
+    preset: PresetName = "mp4-h264-aac"
+    height: Annotated[int, Field(ge=16, le=4320)] | None = None
+    crf: Annotated[int, Field(ge=0)] | None = None
+    audio_kbps: Annotated[int, Field(ge=16, le=512)] | None = None
+    overwrite: bool = False
+
+    config = JobConfig(timeout=None, memory=None)
+
+    @model_validator(mode="after")
+    def _fits_preset(self) -> Self:
+        preset = PRESETS[self.preset]
+        if not preset.video and (self.height is not None or self.crf is not None):
+            raise ValueError(f"{self.preset} makes no video, so height and crf mean nothing; leave them out")
+        if self.crf is not None and self.crf > preset.crf_max:
+            raise ValueError(f"crf={self.crf}: {self.preset} takes 0 to {preset.crf_max}")
+        return self
+
+    def run(self, ctx: Context[Progress, Trouble]) -> Transcoded:
+        with typed(ctx, target=self.target):
+            _check_name(self.target, self.preset)
+            source = source_file(ctx.locations, self.source, instead="name a file in it")
+            target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
+            with ctx.output(self.target, replace=self.overwrite) as out:
+                made = self._transcode(ctx, source, out.path, path=target)
+            logger.info("wrote {}: {}, {}", shown(self.target), show_seconds(made.duration_seconds), show_bytes(made.bytes))
+            return made
+
+    def _transcode(self, ctx: Context[Progress, Trouble], source: Path, part: Path, *, path: Path) -> Transcoded:
+        ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)
+        found = probe(ctx, ffmpeg, source, where=self.source)
+        _check_streams(found, PRESETS[self.preset], where=self.source)
+        frames, seconds = self._encode(ctx, [*reading(ffmpeg, source), *self._arguments(part)], found, meter)
+        made = probe(ctx, ffmpeg, part, where=self.target)
+        self._check_made(found, made, seconds)
+        size = part.stat().st_size
+        meter.start("digesting", total=size)
+        return Transcoded(
+            target=self.target,
+            path=str(path),
+            preset=self.preset,
+            preset_version=PRESETS[self.preset].version,
+            duration_seconds=made.seconds or seconds,
+            frames=frames,
+            width=made.width,
+            height=made.height,
+            source_bytes=source.stat().st_size,
+            bytes=size,
+            sha256=sha256_of(part, meter=meter),
+        )
+
+    def _arguments(self, path: Path) -> list[str]:
+        options = encoding(PRESETS[self.preset], height=self.height, crf=self.crf, audio_kbps=self.audio_kbps)
+        return [*PROGRESS, *options, "-y", f"file:{path}"]
+
+    def _encode(self, ctx: Context[Progress, Trouble], argv: list[str], found: Probed, meter: Meter) -> tuple[int, float]:
+        """Run ffmpeg, and give the frames and seconds that it says it has written."""
+        frames, seconds = 0, 0.0
+        length = "of unknown length" if found.seconds is None else show_seconds(found.seconds)
+        logger.info("transcoding {}: {}, {}", shown(self.source), found.video or found.audio, length)
+        meter.start("transcoding", total=found.seconds, unit="seconds")
+        try:
+            with ctx.program(argv) as lines:
+                for line in lines:
+                    key, _, value = line.partition("=")
+                    if key == "frame":
+                        frames = int(value)
+                        meter.item(f"frame {frames}")
+                    elif key == "out_time_us" and value.lstrip("-").isdecimal():  # N/A before the first packet
+                        seconds = max(int(value) / 1e6, seconds)
+                        meter.at(seconds)
+        except ProgramFailed as failed:
+            if any("Unknown encoder" in line for line in failed.tail):
+                stop(NotInstalled, f"{argv[0]} has no encoder for {self.preset}", where="this host", would_do="install another")
+            raise
+        meter.end()
+        return frames, seconds
+
+    def _check_made(self, found: Probed, made: Probed, seconds: float) -> None:
+        """Compare the output with what ffmpeg wrote, and with the source.
+
+        Raises:
+            Stopped: OutputWrong; Unreadable, when the source ended before its time.
+        """
+        if made.seconds is None or abs(made.seconds - seconds) > _tolerance(seconds):
+            what = f"lasts {made.seconds} s instead of {seconds:.2f} s"
+            stop(OutputWrong, what, where=self.target, would_do="try again, and see ffmpeg's lines in the log")
+        if found.seconds is None or not found.exact or made.seconds >= found.seconds - _tolerance(found.seconds):
+            return
+        what = f"only {made.seconds:.2f} of {found.seconds:.2f} s can be decoded"
+        if PRESETS[self.preset].video or not found.video:
+            stop(Unreadable, what, where=self.source, would_do="check that it is whole")
+        logger.warning("{}: {}; its sound may be shorter than its picture", shown(self.source), what)
+
+
+def _check_name(target: str, preset: PresetName) -> None:
+    suffixes = PRESETS[preset].suffixes
+    if not target.lower().endswith(suffixes):
+        would_do = f"let it end in {' or '.join(suffixes)}, or use another preset: {', '.join(PRESETS)}"
+        stop(TargetUnusable, f"the name does not fit the preset {preset}", where=target, would_do=would_do)
+
+
+def _check_streams(found: Probed, preset: Preset, *, where: str) -> None:
+    if preset.video and found.video is None:
+        stop(Unreadable, "has no video stream", where=where, would_do="use the preset audio-opus for sound alone")
+    if not preset.video and found.audio is None:
+        stop(Unreadable, "has no audio stream", where=where, would_do="use a preset that makes video")
+
+
+def _tolerance(seconds: float) -> float:
+    """Containers round, and encoders add some milliseconds of padding."""
+    return 0.5 + seconds / 1000

@@ -1,0 +1,163 @@
+"""A folder or file on disk as members, in the order of their names."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final, NoReturn
+
+from loguru import logger
+
+from heavyjobs.jobs.members import Data, Member, Sort
+from heavyjobs.jobs.places import open_regular
+from heavyjobs.jobs.trouble import SourceChanged, SourceMissing, shown, stop
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a tree holds."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+class Tree:
+    """What lies under a path.
+
+    Sockets, FIFOs and devices are left out, each with a warning in the log, and counted in `skipped`.
+
+    Args:
+        root: a folder, or a single file.
+        name: of the root's own member, and the first part of all others; may be empty.
+        without: paths that are left out, such as an output that is being written into the same folder.
+        hardlinks: whether further names of one file are given as hard links, else as files of their own.
+    """
+
+    def __init__(self, root: Path, *, name: str, without: Collection[Path] = (), hardlinks: bool) -> None:
+        self._root: Final = root
+        self._name: Final = name
+        self._without: Final = frozenset(without)
+        self._hardlinks: Final = hardlinks
+        self.skipped = 0
+
+    def measure(self) -> Totals:
+        """Count what `members` will give, by looking without reading."""
+        totals = Totals()
+        for _, _, status in self._entries():
+            if stat.S_ISREG(status.st_mode):
+                totals.files += 1
+                totals.bytes += status.st_size
+        return totals
+
+    def members(self) -> Iterator[tuple[Member, Data | None]]:
+        """Each member, a folder before what is in it, and the bytes of a file, to be read before the next one is asked for.
+
+        Raises:
+            Stopped: SourceChanged, SourceMissing.
+        """
+        names: dict[tuple[int, int], str] = {}
+        for name, path, status in self._entries():
+            inode = (status.st_dev, status.st_ino)
+            if stat.S_ISREG(status.st_mode) and inode in names:
+                yield _member(name, Sort.HARDLINK, status, link=names[inode]), None
+            elif stat.S_ISREG(status.st_mode):
+                if self._hardlinks and status.st_nlink > 1:
+                    names[inode] = name
+                yield from _file(name, path)
+            elif stat.S_ISDIR(status.st_mode):
+                yield _member(name, Sort.FOLDER, status), None
+            elif stat.S_ISLNK(status.st_mode):
+                yield _member(name, Sort.SYMLINK, status, link=_link(path)), None
+            else:
+                self.skipped += 1
+                logger.warning("left out {}: neither file, folder nor link", shown(name))
+
+    def _entries(self) -> Iterator[tuple[str, Path, os.stat_result]]:
+        waiting = [(self._name, self._root, _look(self._root, follow=True))]
+        while waiting:
+            name, path, status = waiting.pop()
+            yield name, path, status
+            if stat.S_ISDIR(status.st_mode):
+                inside = [child for child in _names(path) if path / child not in self._without]
+                prefix = f"{name}/" if name else ""
+                waiting += [(prefix + child, path / child, _look(path / child, follow=False)) for child in inside]
+
+
+class _Unchanging:
+    """Reads a file up to the size it had when it was opened, and makes sure that it is still the same at the end."""
+
+    def __init__(self, file: BinaryIO, status: os.stat_result, path: Path) -> None:
+        self._file: Final = file
+        self._status: Final = status
+        self._path: Final = path
+        self._left = status.st_size
+
+    def read(self, size: int, /) -> bytes:
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        if not data or self._left == 0:
+            self._check()
+        return data
+
+    def _check(self) -> None:
+        now = os.fstat(self._file.fileno())
+        if self._left or (now.st_size, now.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
+            stop(SourceChanged, "changed while it was read", where=self._path, would_do="try again when nobody writes to it")
+
+
+def _file(name: str, path: Path) -> Iterator[tuple[Member, Data]]:
+    with _opened(path) as file:
+        status = os.fstat(file.fileno())
+        yield _member(name, Sort.FILE, status), _Unchanging(file, status, path)
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open_regular(path)
+    except PermissionError:
+        stop(SourceMissing, "may not be read", where=path, would_do="give the runner permission to read it")
+    except OSError:
+        _gone(path)
+
+
+def _names(path: Path) -> list[str]:
+    """What is in a folder, last name first, as a stack wants it."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted((entry.name for entry in entries), reverse=True)
+    except PermissionError:
+        stop(SourceMissing, "may not be read", where=path, would_do="give the runner permission to read it")
+    except OSError:
+        _gone(path)
+
+
+def _look(path: Path, *, follow: bool) -> os.stat_result:
+    try:
+        return path.stat(follow_symlinks=follow)
+    except FileNotFoundError:
+        _gone(path)
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except OSError:
+        _gone(path)
+
+
+def _gone(path: Path) -> NoReturn:
+    stop(SourceChanged, "went away while the folder was read", where=path, would_do="try again when nobody writes to it")
+
+
+def _member(name: str, sort: Sort, status: os.stat_result, *, link: str = "") -> Member:
+    return Member(
+        name=name,
+        sort=sort,
+        size=status.st_size if sort is Sort.FILE else 0,
+        mtime_ns=status.st_mtime_ns,
+        mode=stat.S_IMODE(status.st_mode),
+        link=link,
+    )

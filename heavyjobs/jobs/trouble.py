@@ -1,0 +1,127 @@
+"""What can be wrong with the work itself, as values that callers can act on: what, where in the input, what would do.
+
+Helpers raise `Stopped` with one of them; `typed` around a job's work turns that, and what the context's tools raise, into the
+job's own typed failure. Everything else stays an exception, which is retried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn, TypeAlias
+
+from pydantic import BaseModel, Discriminator
+
+from heavyjobs.context import Context
+from heavyjobs.errors import HeavyjobsError, PathRefused, TargetExists, WorkError
+from heavyjobs.jobs.progress import Progress
+from heavyjobs.values import visible
+
+
+class _Trouble(BaseModel):
+    """In every one of them: what is wrong, where in the input or output, and what would do."""
+
+    what: str
+    where: str
+    would_do: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}; {self.would_do}"
+
+
+class SourceMissing(_Trouble):
+    """The source is not there, cannot be read, or is not of the sort that the job takes."""
+
+    reason: Literal["source_missing"] = "source_missing"
+
+
+class SourceChanged(_Trouble):
+    """The source changed while it was read. Tried again."""
+
+    reason: Literal["source_changed"] = "source_changed"
+
+
+class Unreadable(_Trouble):
+    """The source is damaged, truncated, encrypted, or not what it should be."""
+
+    reason: Literal["unreadable"] = "unreadable"
+
+
+class Refused(_Trouble):
+    """Something in the source is not let through: a name that escapes, a device, a location that is not open to jobs."""
+
+    reason: Literal["refused"] = "refused"
+
+
+class TargetTaken(_Trouble):
+    """The target exists, and was not to be overwritten; it was not touched."""
+
+    reason: Literal["target_taken"] = "target_taken"
+
+
+class TargetUnusable(_Trouble):
+    """Nothing can be written there: no such folder, or a name that does not say a known format."""
+
+    reason: Literal["target_unusable"] = "target_unusable"
+
+
+class OutputWrong(_Trouble):
+    """The output was checked and is not what it should be, so it was not published. Tried again."""
+
+    reason: Literal["output_wrong"] = "output_wrong"
+
+
+class NotInstalled(_Trouble):
+    """A package or program is missing on this host. Tried again: another host may have it."""
+
+    reason: Literal["not_installed"] = "not_installed"
+
+
+AnyTrouble: TypeAlias = (
+    SourceMissing | SourceChanged | Unreadable | Refused | TargetTaken | TargetUnusable | OutputWrong | NotInstalled
+)
+Trouble: TypeAlias = Annotated[AnyTrouble, Discriminator("reason")]
+"""The error type of the job types in the box."""
+
+RETRIED = (SourceChanged, OutputWrong, NotInstalled)
+
+
+class Stopped(HeavyjobsError):
+    """How trouble leaves the helpers of a job."""
+
+    def __init__(self, trouble: AnyTrouble) -> None:
+        self.trouble = trouble
+        super().__init__(str(trouble))
+
+
+def stop(kind: Callable[..., AnyTrouble], what: str, *, where: str | Path, would_do: str) -> NoReturn:
+    """Raise `Stopped`; names may be any that a file system holds."""
+    raise Stopped(kind(what=visible(what), where=shown(where), would_do=visible(would_do))) from None
+
+
+def shown(name: str | Path) -> str:
+    """A name as it can be stored, logged and read by people: on one line, without control characters."""
+    text = visible(str(name))
+    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@contextmanager
+def typed(ctx: Context[Progress, Trouble], *, target: str) -> Generator[None]:
+    """Fail the job with its typed error when the block stops for a reason that has one."""
+    try:
+        yield
+    except Stopped as stopped:
+        ctx.fail(stopped.trouble, retry=isinstance(stopped.trouble, RETRIED))
+    except TargetExists:
+        ctx.fail(_taken(target), retry=False)
+    except PathRefused as error:
+        ctx.fail(Refused(what=str(error), where=shown(target), would_do="use a place that is open to jobs"), retry=False)
+    except WorkError as error:
+        if type(error) is not WorkError:
+            raise
+        ctx.fail(TargetUnusable(what=str(error), where=shown(target), would_do="use another target"), retry=False)
+
+
+def _taken(target: str) -> TargetTaken:
+    return TargetTaken(what="exists", where=shown(target), would_do="use another target, or overwrite=True")
