@@ -29,7 +29,7 @@ import psutil
 from heavyjobs import events
 from heavyjobs.context import Assignment
 from heavyjobs.events import Code
-from heavyjobs.job import AnyJob, job_type
+from heavyjobs.job import AnyJob, job_type, kinds
 from heavyjobs.locations import Locations
 from heavyjobs.logs import encode_lines
 from heavyjobs.model import ClaimKey, Source
@@ -119,9 +119,22 @@ class Worker:
         Raises:
             UnknownKind, InvalidParameters: it does not fit the classes here; whatever importing a module raises.
         """
-        for module in self._options.modules:
-            importlib.import_module(module)
+        if run.kind not in kinds():
+            self._import(run.kind)
         return job_type(run.kind).parse(run.version, run.parameters)
+
+    def _import(self, kind: str) -> None:
+        """Import the modules until one defines the kind; one that fails concerns only kinds that no other defines."""
+        failure: Exception | None = None
+        for module in self._options.modules:
+            try:
+                importlib.import_module(module)
+            except Exception as error:  # noqa: BLE001 - user code
+                failure = failure or error
+            if kind in kinds():
+                return
+        if failure is not None:
+            raise failure
 
     def worn(self) -> bool:
         """Whether another worker should take the next job; asked once after each."""

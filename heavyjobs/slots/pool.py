@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -14,6 +15,8 @@ from heavyjobs.slots.guardian import Guardian
 from heavyjobs.slots.process import WorkerProcess
 
 _RETRY_SECONDS: Final = 1.0
+BLOCKED_GRACE_SECONDS: Final = 10.0
+"""How long a job may go on blocking the lane after its stacks were dumped."""
 
 
 class Pool:
@@ -110,6 +113,60 @@ class Pool:
         self._target = 0
         await asyncio.gather(*(worker.end() for worker in self.workers))
         await asyncio.gather(*self._watching)
+
+
+class LaneKeeper:
+    """The worker for `async def` jobs: one, started when the first such job is there, and again after it has gone.
+
+    Args:
+        on_warm: called when it can take jobs.
+    """
+
+    def __init__(
+        self, options: WorkerOptions, guardian: Guardian, *, preload: tuple[str, ...], on_warm: Callable[[], None]
+    ) -> None:
+        self._options = options
+        self._guardian = guardian
+        self._preload = preload
+        self._on_warm = on_warm
+        self._worker: WorkerProcess | None = None
+        self._wanted = asyncio.Event()
+
+    @property
+    def worker(self) -> WorkerProcess | None:
+        """The lane, when it is warm; asking for it has it started."""
+        if self._worker is not None and self._worker.warm.is_set() and not self._worker.over.is_set():
+            return self._worker
+        self._wanted.set()
+        return None
+
+    async def tend(self) -> None:
+        """Keep it alive, and end it when it has been blocked for too long; runs until cancelled."""
+        while True:
+            await self._wanted.wait()
+            worker = await start_worker("lane", self._options, self._guardian, preload=self._preload, lane=True)
+            self._worker = worker
+            await first_of(worker.warm, worker.over)
+            self._on_warm()
+            await worker.over.wait()
+            self._guardian.forget(worker.root)
+            self._wanted.clear()
+            self._on_warm()
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def unblock(self, worker: WorkerProcess) -> None:
+        """A job blocks its loop: dump the stacks, wait a little, and end the lane if it is still blocked."""
+        worker.dump()
+        worker.ping()
+        asked_at = time.monotonic()
+        await asyncio.sleep(BLOCKED_GRACE_SECONDS)
+        if worker.pong_at < asked_at and not worker.over.is_set():
+            await worker.end()
+
+    async def close(self) -> None:
+        if self._worker is not None:
+            await self._worker.end()
+            self._guardian.forget(self._worker.root)
 
 
 async def start_worker(

@@ -106,12 +106,15 @@ class WorkerProcess:
         asyncio.wrap_future(started.future).add_done_callback(self._on_death)
 
     @classmethod
-    async def start(
-        cls, name: str, options: events.WorkerOptions, *, preload: tuple[str, ...] = (), lane: bool
-    ) -> WorkerProcess:
+    async def start(cls, name: str, options: events.WorkerOptions, *, preload: tuple[str, ...] = (), lane: bool) -> Self:
         """Start a process; it is of use once `warm` is set."""
-        started = await asyncio.to_thread(_start, options, preload, lane=lane)
-        return cls(name, started, lane=lane)
+        starting = asyncio.ensure_future(asyncio.to_thread(_start, options, preload, lane=lane))
+        try:
+            return cls(name, await asyncio.shield(starting), lane=lane)
+        except asyncio.CancelledError:
+            # The thread goes on all the same, and a worker that nobody knows would live for ever.
+            await cls(name, await starting, lane=lane).end()
+            raise
 
     # -- talking to it
 

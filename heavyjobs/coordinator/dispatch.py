@@ -1,0 +1,233 @@
+"""Bring claimed jobs to workers, and what comes of them to the relay.
+
+take ──▶ waiting ──▶ running ──▶ unwritten ──▶ (settled)
+         for a       Invocation   its End is
+         worker                   on its way
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, TypeAlias
+
+from heavyjobs import events
+from heavyjobs.coordinator import journal
+from heavyjobs.coordinator.families import Families
+from heavyjobs.coordinator.invocation import Invocation
+from heavyjobs.coordinator.relay import Relay
+from heavyjobs.coordinator.verdict import Stop
+from heavyjobs.coordinator.wants import Held
+from heavyjobs.model import Bill, Cause, ClaimKey, Ending, JobState, Move, short_id
+from heavyjobs.slots.pool import LaneKeeper, Pool
+from heavyjobs.slots.process import WorkerProcess
+from heavyjobs.store.protocol import CancelOrder, Claimed, End, Progress, Recorded
+
+Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], None]
+
+
+class Dispatch:
+    """All that one session holds.
+
+    Args:
+        on_lane: the kinds that are an `async def`.
+        log_bytes: kept of one invocation's log.
+        spawn: starts a task that the session owns.
+        room: called when something could be claimed again.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        lane: LaneKeeper,
+        relay: Relay,
+        on_lane: frozenset[str],
+        log_bytes: int,
+        spawn: Spawn,
+        room: Callable[[], None],
+    ) -> None:
+        self.running: Final[dict[ClaimKey, Invocation]] = {}
+        self.families: Families | None = None
+        self._waiting: Final[deque[Claimed]] = deque()
+        self._unwritten: Final[dict[ClaimKey, Claimed]] = {}
+        self._seen_settled: set[ClaimKey] | None = None
+        self._pool = pool
+        self._lane = lane
+        self._relay = relay
+        self._on_lane = on_lane
+        self._log_bytes = log_bytes
+        self._spawn = spawn
+        self._room = room
+        self.empty: Final = asyncio.Event()
+        self.empty.set()
+
+    # -- what is held
+
+    def claims(self) -> set[ClaimKey]:
+        """Every claim that this session should hold by its own account."""
+        return {*self.running, *self._unwritten, *(job.claim for job in self._waiting)}
+
+    def held(self) -> list[Held]:
+        """What counts against bounds now."""
+        waiting = [
+            Held(
+                queue=job.policy.queue,
+                depth=job.depth,
+                cpus=job.policy.cpus,
+                memory_bytes=job.policy.memory_bytes or 0,
+                lane=job.kind in self._on_lane,
+                waiting=False,
+            )
+            for job in self._waiting
+        ]
+        return [*(invocation.held() for invocation in self.running.values()), *waiting]
+
+    # -- the way in
+
+    def take(self, claimed: Iterable[Claimed]) -> None:
+        """Start these jobs, as soon as there are workers for them."""
+        for job in claimed:
+            self._waiting.append(job)
+        self.pump()
+
+    def pump(self) -> None:
+        """Bring waiting jobs to workers that are free."""
+        for _ in range(len(self._waiting)):
+            job = self._waiting.popleft()
+            worker = self._worker_for(job)
+            if worker is None:
+                self._waiting.append(job)
+            else:
+                self._start(job, worker)
+        self._note_empty()
+
+    def _worker_for(self, job: Claimed) -> WorkerProcess | None:
+        if job.kind in self._on_lane:
+            return self._lane.worker
+        return self._pool.take() if self._pool.idle else None
+
+    def _start(self, job: Claimed, worker: WorkerProcess) -> None:
+        invocation = Invocation(job, worker, self, log_bytes=self._log_bytes)
+        self.running[job.claim] = invocation
+        invocation.begin()
+        journal.say(
+            "started",
+            level="DEBUG",
+            job=job.claim.job,
+            kind=job.kind,
+            attempt=job.attempt,
+            claim=job.claim.number,
+            on=worker.name,
+        )
+
+    # -- the way out (the desk of invocations)
+
+    def news(self, invocation: Invocation) -> None:
+        self._relay.news(invocation)
+
+    def asked(self, invocation: Invocation, asked: events.Asked) -> None:
+        if self.families is not None:
+            self._spawn(self.families.answer(invocation, asked), f"answering {invocation.claimed.kind}")
+
+    def blocked(self, invocation: Invocation) -> None:
+        self._spawn(self._lane.unblock(invocation.worker), "unblocking the lane")
+
+    def finished(self, invocation: Invocation, *, worn: bool) -> None:
+        claim = invocation.claimed.claim
+        del self.running[claim]
+        if invocation.end is None:
+            self._relay.forget(claim)
+        else:
+            self._unwritten[claim] = invocation.claimed
+            self._relay.ended(invocation.end, invocation.log.take())
+        if not invocation.worker.lane:
+            self._pool.give_back(invocation.worker, worn=worn)
+        self._room()
+        self._note_empty()
+
+    def settled(self, recorded: Recorded) -> None:
+        """A batch was written: what ended is done with, what is lost is stopped."""
+        for claim, state in recorded.ended.items():
+            if (job := self._unwritten.pop(claim, None)) is not None:
+                self._note_settled(claim)
+                _tell(job, state)
+        for claim in recorded.lost:
+            self.lose(claim)
+        self._note_empty()
+
+    def lose(self, claim: ClaimKey) -> None:
+        """The claim is another's now: end its tree at once, write nothing more."""
+        if (job := self._unwritten.pop(claim, None)) is not None:
+            journal.say("lost before its end was written", level="WARNING", job=claim.job, kind=job.kind)
+        for job in [job for job in self._waiting if job.claim == claim]:
+            self._waiting.remove(job)
+        if (invocation := self.running.get(claim)) is not None:
+            journal.say("lost", level="WARNING", job=claim.job, kind=invocation.claimed.kind)
+            invocation.stop = None
+            self._spawn(invocation.halt(Stop.LOST, grace_seconds=0), f"dropping {short_id(claim.job)}")
+
+    # -- stopping
+
+    def cancel(self, order: CancelOrder) -> None:
+        """A cancel was requested of something held."""
+        if (invocation := self.running.get(order.claim)) is not None:
+            if invocation.stop is None:
+                grace = order.grace_seconds
+                if grace is None:
+                    grace = invocation.claimed.policy.grace_seconds
+                self._spawn(invocation.halt(Stop.CANCEL, grace_seconds=grace), f"cancelling {short_id(order.claim.job)}")
+        else:
+            self._give_up({order.claim}, Ending.CANCELLED, JobState.CANCELLED)
+
+    async def hand_back(self, *, hurry: bool) -> None:
+        """Stop all that runs, and give it back without charge; with `hurry` without grace."""
+        self._give_up({job.claim for job in self._waiting}, Ending.HANDED_BACK, JobState.READY)
+        await asyncio.gather(
+            *(
+                invocation.halt(Stop.DRAIN, grace_seconds=0 if hurry else invocation.claimed.policy.grace_seconds)
+                for invocation in [*self.running.values()]
+            )
+        )
+
+    def _give_up(self, claims: set[ClaimKey], ending: Ending, state: JobState) -> None:
+        """End what has not reached a worker yet."""
+        for job in [job for job in self._waiting if job.claim in claims]:
+            self._waiting.remove(job)
+            self._unwritten[job.claim] = job
+            progress = Progress(claim=job.claim, slot="", started_ago_seconds=None, status=None, bill=Bill())
+            cause = Cause(ending, f"{ending} before it started")
+            self._relay.ended(End(progress=progress, ending=ending, move=Move(state, charged=False), cause=cause))
+        self._note_empty()
+
+    # -- finding claims whose answer was lost
+
+    def watch_settling(self) -> set[ClaimKey]:
+        """From now on, collects what is settled, until called again; see `adopt`."""
+        self._seen_settled = set()
+        return self._seen_settled
+
+    def adopt(self, by_the_database: Iterable[Claimed], settled_meanwhile: set[ClaimKey]) -> None:
+        """Start what the database says we hold and we do not know of: a claim whose answer never came.
+
+        What was settled since the database was asked is none of these.
+        """
+        self._seen_settled = None
+        known = self.claims() | settled_meanwhile
+        self.take(job for job in by_the_database if job.claim not in known)
+
+    def _note_settled(self, claim: ClaimKey) -> None:
+        if self._seen_settled is not None:
+            self._seen_settled.add(claim)
+
+    def _note_empty(self) -> None:
+        if self.running or self._waiting or self._unwritten:
+            self.empty.clear()
+        else:
+            self.empty.set()
+
+
+def _tell(job: Claimed, state: JobState) -> None:
+    level = "INFO" if state is JobState.SUCCEEDED else "WARNING"
+    journal.say(str(state), level=level, job=job.claim.job, kind=job.kind, attempt=f"{job.attempt} of {job.policy.attempts}")

@@ -1,0 +1,47 @@
+"""Who we are: host, boot and process, so that another session on this host can tell whether we are still there."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from heavyjobs.model import Session, new_id
+from heavyjobs.store.protocol import SessionSeen
+
+
+def new_session(name: str) -> Session:
+    """A fresh session of this process."""
+    return Session(
+        id=new_id(),
+        name=name,
+        host=socket.gethostname(),
+        boot_id=boot_id(),
+        pid=os.getpid(),
+        pid_started=psutil.Process().create_time(),
+        release=version("heavyjobs"),
+    )
+
+
+def boot_id() -> str:
+    """This boot of this machine, and where pids are counted in it: containers have the first in common, not the second."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return f"{uuid.getnode():x} {psutil.boot_time():.0f}"
+
+
+def is_gone(other: SessionSeen, *, here: Session) -> bool:
+    """Whether a session's process is known to be gone: it was of this host and boot, and no such process is there any more."""
+    if (other.host, other.boot_id) != (here.host, here.boot_id):
+        return False
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(other.pid)
+        return abs(process.create_time() - other.pid_started) > 1 or process.status() == psutil.STATUS_ZOMBIE
+    return True

@@ -1,0 +1,261 @@
+"""One running invocation: what its worker says of it, and how it is stopped.
+
+What it guarantees
+- exactly one `End` comes out of it, unless the claim was lost: then nothing;
+- a request to stop ends in the end of the whole tree, at the latest a second after the grace.
+
+What it assumes
+- one worker, which tells it `ended` or `gone` once; a desk (the session) that writes what it hands over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Final, Protocol
+
+from heavyjobs import events
+from heavyjobs.coordinator.logbuffer import LogBuffer
+from heavyjobs.coordinator.verdict import Stop, verdict
+from heavyjobs.coordinator.wants import Held
+from heavyjobs.events import Ended
+from heavyjobs.model import Bill, Ending, after
+from heavyjobs.slots.bill import Account, Sample, out_of_memory_kills
+from heavyjobs.slots.process import Death, WorkerProcess
+from heavyjobs.store.protocol import Claimed, End, Progress
+from heavyjobs.units import show_bytes, show_seconds
+from heavyjobs.values import JsonText
+
+LAST_WORDS_SECONDS: Final = 0.3
+"""Between the dump of stacks and the end by force."""
+
+PENDING_MAX_BYTES: Final = 4 << 20
+"""Log bytes waiting for the database above which the worker is not read any more."""
+
+
+class Desk(Protocol):
+    """What an invocation hands its news to."""
+
+    def news(self, invocation: Invocation) -> None:
+        """There is something to write."""
+        ...
+
+    def asked(self, invocation: Invocation, asked: events.Asked) -> None: ...
+
+    def finished(self, invocation: Invocation, *, worn: bool) -> None:
+        """Its worker is done with it; `end` is set, or None when the claim was lost."""
+        ...
+
+    def blocked(self, invocation: Invocation) -> None: ...
+
+
+class Invocation:
+    """Made when a job was claimed and a worker is there for it; `begin` starts it."""
+
+    def __init__(self, claimed: Claimed, worker: WorkerProcess, desk: Desk, *, log_bytes: int) -> None:
+        self.claimed: Final = claimed
+        self.worker: Final = worker
+        self.log: Final = LogBuffer(claimed.claim, bound_bytes=log_bytes)
+        self.account: Final = Account()
+        self.over: Final = asyncio.Event()
+        self.stop: Stop | None = None
+        self.end: End | None = None
+        self.waiting = False
+        self.blamed = False
+        self.dirty = False
+        self.reference = 0
+        self._desk = desk
+        self._began = time.monotonic()
+        self._started: float | None = None
+        self._waited_seconds = 0.0
+        self._waits_since = 0.0
+        self._status: JsonText | None = None
+        self._told_status: JsonText | None = None
+        self._kills_before = out_of_memory_kills()
+        self._hurry = asyncio.Event()
+
+    def begin(self) -> None:
+        """Hand the job to the worker."""
+        job = self.claimed
+        run = events.Run(
+            job=job.claim.job,
+            claim=job.claim.number,
+            kind=job.kind,
+            version=job.version,
+            parameters=job.parameters,
+            attempt=job.attempt,
+            attempts=job.policy.attempts,
+            epoch=job.epoch,
+            depth=job.depth,
+            queue=job.policy.queue,
+            grace_seconds=job.policy.grace_seconds,
+            memory_bytes=job.policy.memory_bytes,
+            checkpoint=job.checkpoint,
+        )
+        self.reference = self.worker.run(run, self)
+
+    # -- what its worker says
+
+    def started(self) -> None:
+        self._started = time.monotonic()
+        self._news()
+
+    def status(self, status: JsonText) -> None:
+        self._status = status
+        self._news()
+
+    def line(self, line: bytes) -> None:
+        self.log.add(line)
+        if self.log.pending_bytes > PENDING_MAX_BYTES:
+            self.worker.pause()
+        self._news()
+
+    def asked(self, asked: events.Asked) -> None:
+        self._desk.asked(self, asked)
+
+    def blocked(self) -> None:
+        self.blamed = True
+        self._desk.blocked(self)
+
+    def ended(self, ended: Ended) -> None:
+        self._close(ended, worn=ended.worn)
+
+    def gone(self, death: Death) -> None:
+        self._close(death, worn=True)
+
+    # -- stopping it
+
+    async def halt(self, why: Stop, *, grace_seconds: float) -> None:
+        """Stop it: ask, wait for the grace, dump the stacks, end the tree. Returns when it is over.
+
+        A second call with less patience shortens the first one's grace.
+        """
+        if self.stop is not None:
+            if grace_seconds <= 0:
+                self._hurry.set()
+            await self.over.wait()
+            return
+        self.stop = why
+        self.log.remark(f"stopping: {why}; {show_seconds(grace_seconds)} of grace", level=20)
+        if grace_seconds > 0:
+            self.worker.cancel(self.reference)
+            await self._over_within(grace_seconds)
+        if not self.over.is_set():
+            await self._force()
+
+    async def _force(self) -> None:
+        self.log.remark("it has not stopped: its stacks, before it is ended by force")
+        self.worker.dump()
+        await self._over_within(LAST_WORDS_SECONDS)
+        if not self.over.is_set():
+            swept = await self.worker.end()
+            if swept.left:
+                self.log.remark(f"cannot be ended: {', '.join(swept.left)}")
+
+    async def _over_within(self, seconds: float) -> None:
+        waits = [asyncio.ensure_future(self.over.wait()), asyncio.ensure_future(self._hurry.wait())]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    # -- waiting for children, bounds
+
+    def wait_begins(self) -> None:
+        self.waiting = True
+        self._waits_since = time.monotonic()
+
+    def wait_ends(self) -> None:
+        self.waiting = False
+        self._waited_seconds += time.monotonic() - self._waits_since
+
+    def held(self) -> Held:
+        policy = self.claimed.policy
+        return Held(
+            queue=policy.queue,
+            depth=self.claimed.depth,
+            cpus=policy.cpus,
+            memory_bytes=policy.memory_bytes or 0,
+            lane=self.worker.lane,
+            waiting=self.waiting,
+        )
+
+    def overdue(self) -> bool:
+        """Whether its timeout has passed; the time it waited for children does not count."""
+        timeout = self.claimed.policy.timeout_seconds
+        if timeout is None or self._started is None or self.waiting or self.stop is not None:
+            return False
+        return time.monotonic() - self._started - self._waited_seconds > timeout
+
+    def sampled(self, sample: Sample) -> bool:
+        """Take in what its tree uses; whether that is more memory than it may."""
+        self.account.add(sample)
+        self._news()
+        limit = self.claimed.policy.memory_bytes
+        if limit is None or sample.memory_bytes <= limit or self.stop is not None:
+            return False
+        self.log.remark(f"uses {show_bytes(sample.memory_bytes)} of memory, more than its {show_bytes(limit)}")
+        return True
+
+    # -- what is to be written
+
+    def progress(self) -> Progress:
+        """Its news since the last call, with the bill so far."""
+        self.dirty = False
+        return self._progress(self.account.bill(time.monotonic() - self._began))
+
+    def _progress(self, bill: Bill) -> Progress:
+        status = self._status if self._status is not self._told_status else None
+        self._told_status = self._status
+        return Progress(
+            claim=self.claimed.claim,
+            slot=self.worker.name,
+            started_ago_seconds=None if self._started is None else time.monotonic() - self._started,
+            status=status,
+            bill=bill,
+        )
+
+    def _news(self) -> None:
+        if not self.dirty:
+            self.dirty = True
+            self._desk.news(self)
+
+    def _close(self, came: Ended | Death, *, worn: bool) -> None:
+        usage = came.usage if isinstance(came, Ended) else None
+        bill = self.account.bill(time.monotonic() - self._began, usage)
+        if self.stop is not Stop.LOST:
+            self.end = self._end(came, bill)
+        self.over.set()
+        self._desk.finished(self, worn=worn)
+
+    def _end(self, came: Ended | Death, bill: Bill) -> End:
+        job = self.claimed
+        found = verdict(
+            came,
+            stop=self.stop,
+            policy=job.policy,
+            bill=bill,
+            out_of_memory=out_of_memory_kills() > self._kills_before,
+            blamed=self.blamed or not self.worker.lane,
+        )
+        move = after(
+            found.ending,
+            started=self._started is not None,
+            attempt=job.attempt,
+            unstarted=job.unstarted,
+            policy=job.policy,
+            retry=found.retry,
+            jitter=random.random(),  # noqa: S311 - spreads load, guards nothing
+        )
+        if found.cause:
+            self.log.remark(found.cause.message, level=20 if found.ending is Ending.HANDED_BACK else 40)
+        self.log.close()
+        return End(
+            progress=self._progress(bill),
+            ending=found.ending,
+            move=move,
+            result=found.result,
+            error=found.error,
+            cause=found.cause,
+            log_dropped_lines=self.log.dropped_lines,
+        )

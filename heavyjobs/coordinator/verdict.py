@@ -1,0 +1,107 @@
+"""Decide how an invocation ended, from what its worker said, how its process went, and why it was stopped. Pure."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from enum import StrEnum
+
+from heavyjobs.events import Ended
+from heavyjobs.model import Bill, Cause, Ending, Policy
+from heavyjobs.slots.process import Death
+from heavyjobs.units import show_bytes, show_seconds
+from heavyjobs.values import JsonText
+
+
+class Stop(StrEnum):
+    """Why an invocation was asked to stop."""
+
+    CANCEL = "cancel requested"
+    TIMEOUT = "its timeout has passed"
+    MEMORY = "it uses more memory than it may"
+    DRAIN = "this coordinator drains"
+    NEIGHBOUR = "the lane it ran on was ended"
+    LOST = "another coordinator has the job now"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The ending and its cause; `retry` is False where trying again is useless."""
+
+    ending: Ending
+    cause: Cause | None = None
+    retry: bool = True
+    result: JsonText | None = None
+    error: JsonText | None = None
+
+
+def verdict(
+    came: Ended | Death, *, stop: Stop | None, policy: Policy, bill: Bill, out_of_memory: bool = False, blamed: bool = True
+) -> Verdict:
+    """How the invocation ended.
+
+    What it returned counts, whatever was asked meanwhile; so does its own typed error, unless it was to be cancelled. Any other
+    end after a request to stop is that request's.
+
+    Args:
+        came: the worker's last word, or how the process went without one.
+        out_of_memory: the kernel has killed for lack of memory while it ran.
+        blamed: for the lane: whether this invocation is held to have brought the process down.
+    """
+    if isinstance(came, Ended) and came.ending is Ending.SUCCEEDED:
+        return Verdict(ending=Ending.SUCCEEDED, result=came.result)
+    if stop is Stop.CANCEL:
+        return _of(Ending.CANCELLED, "cancelled on request", came)
+    if isinstance(came, Ended) and came.ending is Ending.FAILED:
+        cause = Cause(Ending.FAILED, came.message, type=came.type)
+        return Verdict(ending=Ending.FAILED, cause=cause, retry=came.retry, error=came.error)
+    if stop is Stop.TIMEOUT:
+        return _of(Ending.TIMED_OUT, f"ran longer than its timeout of {show_seconds(policy.timeout_seconds or 0)}", came)
+    if stop is Stop.MEMORY:
+        return _of(Ending.OUT_OF_MEMORY, f"used {_memory(bill, policy)}", came)
+    if stop in {Stop.DRAIN, Stop.NEIGHBOUR, Stop.LOST}:
+        return _of(Ending.HANDED_BACK, f"handed back: {stop}", came)
+    if isinstance(came, Ended):
+        return _by_its_own_word(came, policy, bill)
+    if not blamed:
+        return _of(Ending.HANDED_BACK, "handed back: the lane it ran on was brought down by another job", came)
+    return _by_its_death(came, policy, bill, out_of_memory=out_of_memory)
+
+
+def _by_its_own_word(came: Ended, policy: Policy, bill: Bill) -> Verdict:
+    if came.ending is Ending.OUT_OF_MEMORY:
+        message = f"{came.message} (used {_memory(bill, policy)})"
+        return Verdict(ending=came.ending, cause=Cause(came.ending, message, came.type, came.traceback), retry=came.retry)
+    # A CancelRequested that nobody asked for is an exception like any other.
+    return Verdict(ending=Ending.RAISED, cause=Cause(Ending.RAISED, came.message, came.type, came.traceback), retry=came.retry)
+
+
+def _by_its_death(came: Death, policy: Policy, bill: Bill, *, out_of_memory: bool) -> Verdict:
+    after = f"after {show_seconds(bill.wall_seconds)}"
+    if came.signal is None:
+        return _of(Ending.CRASHED, f"the process ended by itself with exit code {came.exit_code} {after}", came)
+    if came.signal == signal.SIGKILL and (out_of_memory or _near_its_memory(bill, policy)):
+        return _of(Ending.OUT_OF_MEMORY, f"killed by signal 9 {after}, out of memory (used {_memory(bill, policy)})", came)
+    return _of(Ending.CRASHED, f"killed by signal {came.signal} ({_signal_name(came.signal)}) {after}", came)
+
+
+def _of(ending: Ending, message: str, came: Ended | Death) -> Verdict:
+    if isinstance(came, Ended):
+        return Verdict(ending=ending, cause=Cause(ending, message, came.type, came.traceback))
+    return Verdict(ending=ending, cause=Cause(ending, message, exit_code=came.exit_code, signal=came.signal))
+
+
+def _memory(bill: Bill, policy: Policy) -> str:
+    used = show_bytes(bill.memory_peak_bytes)
+    return f"{used} of {show_bytes(policy.memory_bytes)}" if policy.memory_bytes is not None else used
+
+
+def _near_its_memory(bill: Bill, policy: Policy) -> bool:
+    return policy.memory_bytes is not None and bill.memory_peak_bytes > 0.9 * policy.memory_bytes
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
