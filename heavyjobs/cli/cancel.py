@@ -24,9 +24,9 @@ from heavyjobs.model import JobRecord
 @click.option("--wait/--no-wait", default=True, help="Wait until all processes are gone for certain.  [default: wait]")
 @as_json
 def command(jobs: Sequence[str], grace: float | None, *, wait: bool, json_: bool) -> None:
-    """Cancel jobs and all that they spawned, whether they wait or run.
+    """Cancel jobs and all that they spawned.
 
-    A job that ended before is left as it is.
+    Whether they wait or run. A job that ended before is left as it is.
     """
     records = with_client(lambda client: _cancel(client, jobs, grace=grace, wait=wait))
     if json_:

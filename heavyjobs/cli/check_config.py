@@ -23,9 +23,10 @@ from heavyjobs.store import open_store
 @as_json
 @click.pass_context
 def command(context: click.Context, *, connect: bool, json_: bool) -> Exit:
-    """Print the settings in force as TOML, secrets masked; import the modules and list the kinds of jobs.
+    """Print the settings in force, and what is wrong.
 
-    Exits with 2 when anything is wrong.
+    As TOML, secrets masked. Imports the modules and lists the kinds of jobs that they define. Exits with 2 when anything is
+    wrong.
     """
     in_force = settings()
     effective = masked(in_force.model_dump(mode="json"))

@@ -21,7 +21,7 @@ HEADER = ("id", "name", "state", "queues", "running", "started", "last tick", "r
 @click.option("--all", "ended", is_flag=True, help="Those that have ended too.")
 @as_json
 def command(*, ended: bool, json_: bool) -> None:
-    """List the coordinators that serve the database: where they are, what they serve, how they are."""
+    """List the coordinators that serve the database."""
     found = with_client(lambda client: client.coordinators(ended=ended))
     if json_:
         answer(to_json([coordinator_document(coordinator) for coordinator in found]))

@@ -28,9 +28,10 @@ LOOK_EVERY_SECONDS: Final = 0.5
 @click.option("--wait", is_flag=True, help="Return when they have ended.")
 @as_json
 def command(name: str | None, *, all_: bool, wait: bool, json_: bool) -> None:
-    """Ask coordinators to finish what they run, take nothing new, and end; before a deploy.
+    """Ask coordinators to finish their work and end.
 
-    What still runs after their `coordinator.drain` is handed back, and costs no attempt.
+    They take nothing new; for a deploy, say. What still runs after their `coordinator.drain` is handed back, and costs no
+    attempt.
     """
     if (name is None) is not all_:
         raise UsageError("drain: name a host or a coordinator's id, or say --all")

@@ -20,9 +20,9 @@ from heavyjobs.client import Client
 @click.option("--raw", is_flag=True, help="Only the text: no times, no headers.")
 @as_json
 def command(job: str, attempt: int | None, *, follow: bool, raw: bool, json_: bool) -> None:
-    """Show what a job wrote: logging, print, and the output of the programs it ran.
+    """Show what a job wrote, live or later.
 
-    From any host, while it runs or later. With --json one object per line.
+    Its logging, print, and the output of the programs it ran; from any host. With --json one object per line.
     """
     with screen_for(follow=follow, plain=raw or json_) as screen:
         teller = AsJson(screen) if json_ else Raw(screen) if raw else ForPeople(screen)

@@ -17,7 +17,10 @@ from heavyjobs.store import open_store
 @click.command()
 @as_json
 def command(*, json_: bool) -> None:
-    """Bring the database's schema to this release; harmless when it is there already."""
+    """Bring the database's schema to this release.
+
+    Harmless when it is there already.
+    """
     url, before, after = asyncio.run(_migrate(settings()))
     if json_:
         answer(to_json({"database": url, "before": before, "after": after}))

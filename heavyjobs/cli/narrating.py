@@ -11,6 +11,8 @@ from heavyjobs.client import Client, Reported, StateChanged
 from heavyjobs.errors import UsageError
 from heavyjobs.model import InvocationRecord, JobRecord, JobState, LogLine, short_id
 
+LOOK_AGAIN_SECONDS: Final = 0.5
+
 
 async def tell_stored(client: Client, job: UUID, teller: Teller, *, attempt: int | None) -> None:
     """What is stored by now, of all attempts or of one."""
@@ -27,19 +29,21 @@ async def tell_stored(client: Client, job: UUID, teller: Teller, *, attempt: int
 async def tell_live(client: Client, job: UUID, teller: Teller) -> JobRecord:
     """Everything from the start on, as it comes, until the job has ended; its record then."""
     narrator = _Narrator(client, job, teller)
-    async for update in client.handle(job).watch():
+    async for update in client.handle(job).watch(idle=LOOK_AGAIN_SECONDS):
         match update:
             case LogLine():
                 await narrator.at(update.claim)
                 teller.line(update)
             case Reported(status):
-                teller.status(status)
-            case StateChanged(state=state, claim=claim):
+                if await narrator.running():
+                    teller.status(status)
+            case StateChanged(JobState.RUNNING, claim=claim):
+                await narrator.expect(claim)
+            case StateChanged(claim=claim):
                 await narrator.at(claim)
-                if state is not JobState.RUNNING:
-                    await narrator.close()
+                await narrator.close()
             case _:
-                pass
+                await narrator.expect()
     return await client.get(job)
 
 
@@ -77,23 +81,39 @@ class _Narrator:
         self._client: Final = client
         self._job: Final = job
         self._teller: Final = teller
+        self._expected = 0
         self._newest = 0
         self._open = False
+
+    async def expect(self, claim: int = 0) -> None:
+        """An invocation runs, this one or the last expected: it begins when its slot is known, for its header names it."""
+        self._expected = max(self._expected, claim)
+        if self._expected > self._newest:
+            invocations = await self._client.invocations(self._job)
+            if any(invocation.claim.number == self._expected and invocation.slot for invocation in invocations):
+                await self.at(self._expected)
+
+    async def running(self) -> bool:
+        """Whether an invocation runs, so that the latest status is its own and not that of one long over."""
+        await self.at(self._expected)
+        return self._expected > 0
 
     async def at(self, claim: int) -> None:
         """What follows is of that invocation; those before it that wrote nothing are told too."""
         if claim <= self._newest:
             return
-        await self.close()
         for invocation in await self._client.invocations(self._job):
             if self._newest < invocation.claim.number <= claim:
+                await self._end_open()
                 self._newest, self._open = invocation.claim.number, True
                 self._teller.begins(invocation)
-                if self._newest < claim:
-                    await self.close()
 
     async def close(self) -> None:
         """Nothing more follows of the invocation that was told last."""
+        self._expected = 0
+        await self._end_open()
+
+    async def _end_open(self) -> None:
         if not self._open:
             return
         self._open = False

@@ -107,14 +107,13 @@ def progress_of(status: Any) -> tuple[float, float] | None:
 
 def status_line(status: Any) -> str:
     """A status in one line: `61 %   23.4 GiB   71.0 MiB/s   3 min 00 s left`, or its fields."""
-    if not isinstance(status, Mapping):
+    if not isinstance(status, dict):
         return value_text("", status)
-    if (progress := progress_of(status)) is None:
-        return ", ".join(
-            f"{safe(str(name))} {value_text(str(name), value)}" for name, value in status.items() if value is not None
-        )
+    named = cast("dict[str, Any]", status)
+    if (progress := progress_of(named)) is None:
+        return ", ".join(f"{safe(name)} {value_text(name, value)}" for name, value in named.items() if value not in (None, ""))
     done, total = progress
-    return _GAP.join([safe(text) for text in (_phase(status), f"{100 * done / total:.0f} %", *_details(status, done)) if text])
+    return _GAP.join([safe(text) for text in (_phase(named), f"{100 * done / total:.0f} %", *_details(named, done)) if text])
 
 
 def _phase(status: Mapping[str, Any]) -> str:

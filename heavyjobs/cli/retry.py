@@ -17,7 +17,10 @@ from heavyjobs.model import JobRecord
 @click.option("--fresh", is_flag=True, help="Forget what it had checkpointed: start from nothing.")
 @as_json
 def command(job: str, *, fresh: bool, json_: bool) -> None:
-    """Send a dead or cancelled job again, with a new budget of attempts."""
+    """Send a dead or cancelled job again.
+
+    It has a new budget of attempts, and goes on from its last checkpoint.
+    """
     print_job(with_client(lambda client: _retry(client, job, fresh=fresh)), json_=json_)
 
 

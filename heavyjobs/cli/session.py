@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from heavyjobs.cli.common import settings
+from heavyjobs.errors import StoreUnavailable
 from heavyjobs.settings import Settings
 from heavyjobs.store import StoreOptions
 
@@ -28,19 +29,35 @@ def store_options(settings: Settings) -> StoreOptions:
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncGenerator[Client]:
+async def connected(settings: Settings, *, create: bool) -> AsyncGenerator[Client]:
+    """A client of the database that the settings name.
+
+    Args:
+        create: whether a SQLite file may be made. Whoever only looks gets an error instead of a new empty database, which is
+            most often in the wrong folder.
+    """
     from heavyjobs.client import Client
 
+    if not create:
+        _expect(settings.database.url)
     async with Client.open(settings.database.url, options=store_options(settings)) as client:
         yield client
 
 
-def with_client(work: Callable[[Client], Awaitable[T]]) -> T:
+def with_client(work: Callable[[Client], Awaitable[T]], *, create: bool = False) -> T:
     """Run `work` with a client of the database that the settings name, and give its answer."""
     in_force = settings()
 
     async def session() -> T:
-        async with connected(in_force) as client:
+        async with connected(in_force, create=create) as client:
             return await work(client)
 
     return asyncio.run(session())
+
+
+def _expect(url: str) -> None:
+    if url.startswith("sqlite:"):
+        from heavyjobs.store.sqlite.addresses import database_path
+
+        if not (path := database_path(url)).exists():
+            raise StoreUnavailable(f"{url}: there is no {path}; heavyjobs run or submit makes it, --database names another one")

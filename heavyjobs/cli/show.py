@@ -24,7 +24,10 @@ _INDENT = "  "
 @click.argument("job", metavar="ID")
 @as_json
 def command(job: str, *, json_: bool) -> None:
-    """Show all about a job: parameters, status, result or error, and what each attempt cost."""
+    """Show all about a job.
+
+    Its parameters, status, result or error, and how each attempt ended and what it cost.
+    """
     record, invocations = with_client(lambda client: _read(client, job))
     if json_:
         answer(to_json(job_document(record, invocations)))

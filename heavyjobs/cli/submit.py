@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -55,12 +56,12 @@ class KindCommand(click.Command):
 
     def __init__(self, job: type[AnyJob]) -> None:
         own = _own_options()
-        taken = {name for option in own for name in (*option.opts, *option.secondary_opts)}
+        taken = {"--help", *(name for option in own for name in option.opts)}
         self.fields: Final = field_options(job, taken=taken)
         super().__init__(
             job.kind,
             params=[*(field.option for field in self.fields), *own],
-            help=inspect.getdoc(job) if job.__doc__ else None,
+            help=explanation(job),
             callback=partial(_submit, job, self.fields),
         )
 
@@ -77,12 +78,23 @@ class KindCommand(click.Command):
 @common
 @click.group(cls=Kinds, subcommand_metavar="KIND [PARAMETERS]...")
 def command() -> None:
-    """Submit a job: `heavyjobs submit KIND --help` shows its parameters."""
+    """Submit a job.
+
+    `heavyjobs submit KIND --help` shows the parameters of a kind.
+    """
 
 
 def summary(job: type[AnyJob]) -> str:
     """The first line of a job type's docstring."""
     return (inspect.getdoc(job) or "").partition("\n")[0] if job.__doc__ else ""
+
+
+def explanation(job: type[AnyJob]) -> str:
+    """The docstring of a job type for click, which keeps the lines of tables and lists only where it is told to."""
+    paragraphs = (inspect.getdoc(job) or "").split("\n\n") if job.__doc__ else []
+    return "\n\n".join(
+        f"\b\n{paragraph}" if re.search(r"^(\||[-*] |\s)", paragraph, re.MULTILINE) else paragraph for paragraph in paragraphs
+    )
 
 
 def _named_file(args: Sequence[str]) -> str | None:
@@ -109,14 +121,7 @@ def _own_options() -> list[click.Option]:
         click.Option(["-f", "--follow"], is_flag=True, help="The same, and show its log."),
         click.Option(["--json", "json_"], is_flag=True, help="Print JSON."),
         *common_options(),
-        click.Option(["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=_help, help="Show this."),
     ]
-
-
-def _help(context: click.Context, _parameter: click.Parameter, value: object) -> None:
-    if value and not context.resilient_parsing:
-        click.echo(context.get_help())
-        context.exit()
 
 
 def _submit(job: type[AnyJob], fields: Sequence[FieldOption], **given: Any) -> int:

@@ -42,7 +42,7 @@ def submit(
             return Exit.OK
         return await _stay(client, record, follow=follow, json_=json_)
 
-    return with_client(work)
+    return with_client(work, create=True)
 
 
 def print_submitted(job: JobRecord, *, json_: bool) -> None:

@@ -18,7 +18,10 @@ from heavyjobs.model import JobRecord
 @click.option("--timeout", type=duration, help="Wait no longer than this; the job goes on.")
 @as_json
 def command(job: str, timeout: float | None, *, json_: bool) -> int:
-    """Wait until a job has ended, and say how; the exit code tells too."""
+    """Wait until a job has ended, and say how.
+
+    The exit code tells too.
+    """
     return print_ending(with_client(lambda client: _wait(client, job, timeout)), json_=json_)
 
 
