@@ -68,7 +68,7 @@ class Stream(Generic[S]):
             yield StateChanged(brief.state, brief.epoch, brief.claim, at.cursor)
         if at.hears(brief.status) and brief.status is not None:
             yield Reported(self._read_status(brief.status), at.cursor)
-        if at.log_line < brief.log_lines:
+        if at.log_claim == brief.claim and at.log_line < brief.log_lines:
             async for line in lines(self._store, self._job, claim=brief.claim, first=at.log_line):
                 yield self._logged(line)
         if not running and at.moves_to(brief):

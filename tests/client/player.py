@@ -13,7 +13,7 @@ from heavyjobs import AsyncContext, Context, Job, JobConfig
 from heavyjobs.logs import encode_lines, join_lines
 from heavyjobs.model import Bill, Cause, ClaimKey, Ending, JobState, Move, Session, Source, new_id
 from heavyjobs.store import Store
-from heavyjobs.store.protocol import Claimed, End, LogChunk, Progress, Want
+from heavyjobs.store.protocol import CancelOrder, Claimed, End, LogChunk, Progress, Want
 from heavyjobs.values import JsonText
 
 
@@ -68,6 +68,12 @@ class Player:
     async def claim(self) -> ClaimKey:
         (claimed,) = await self.claims()
         return claimed.claim
+
+    async def cancels(self, claim: ClaimKey) -> Sequence[CancelOrder]:
+        """Tick until the job is to be stopped."""
+        while not (orders := (await self._store.tick(self._session, [claim])).cancels):
+            pass
+        return orders
 
     async def say(self, claim: ClaimKey, *texts: str, status: str | None = None) -> None:
         """Record that it was started, with these log lines and this status."""
