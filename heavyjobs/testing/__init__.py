@@ -1,1 +1,1 @@
-"""Tools for tests; they need `pytest` and `pytest-asyncio`."""
+"""Tools for tests; the conformance suite needs `pytest` and `pytest-asyncio`."""

@@ -18,24 +18,20 @@ parties meet, and closes them all.
 
 from __future__ import annotations
 
-import pytest
-
-pytest.register_assert_rewrite("heavyjobs.testing.contract")
-
-from heavyjobs.testing.contract.cancelling import Cancelling  # noqa: E402 - after the rewriting of asserts is asked for
-from heavyjobs.testing.contract.changing import Retrying, Updating  # noqa: E402
-from heavyjobs.testing.contract.claiming import Claiming  # noqa: E402
-from heavyjobs.testing.contract.ending import Ending  # noqa: E402
-from heavyjobs.testing.contract.forfeiting import Forfeiting  # noqa: E402
-from heavyjobs.testing.contract.harness import Connect, OpenStore, OwnConnection, PretendSchema  # noqa: E402
-from heavyjobs.testing.contract.odd_values import OddValues  # noqa: E402
-from heavyjobs.testing.contract.promoting import Promoting  # noqa: E402
-from heavyjobs.testing.contract.reading import Reading  # noqa: E402
-from heavyjobs.testing.contract.recording import Recording  # noqa: E402
-from heavyjobs.testing.contract.schema import Schema  # noqa: E402
-from heavyjobs.testing.contract.sessions import Sessions  # noqa: E402
-from heavyjobs.testing.contract.submitting import Submitting, SubmittingWithin  # noqa: E402
-from heavyjobs.testing.contract.waking import Waking  # noqa: E402
+from heavyjobs.testing.contract.cancelling import Cancelling
+from heavyjobs.testing.contract.changing import Retrying, Updating
+from heavyjobs.testing.contract.claiming import Claiming
+from heavyjobs.testing.contract.ending import Ending
+from heavyjobs.testing.contract.forfeiting import Forfeiting
+from heavyjobs.testing.contract.harness import Connect, OpenStore, OwnConnection, PretendSchema
+from heavyjobs.testing.contract.odd_values import OddValues
+from heavyjobs.testing.contract.promoting import Promoting
+from heavyjobs.testing.contract.reading import Reading
+from heavyjobs.testing.contract.recording import Recording
+from heavyjobs.testing.contract.schema import Schema
+from heavyjobs.testing.contract.sessions import Sessions
+from heavyjobs.testing.contract.submitting import Submitting, SubmittingWithin
+from heavyjobs.testing.contract.waking import Waking
 
 __all__ = ["Connect", "OpenStore", "OwnConnection", "PretendSchema", "StoreConformance"]
 

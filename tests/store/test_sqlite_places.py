@@ -13,6 +13,7 @@ from heavyjobs.errors import ConfigurationError, StoreUnavailable, UsageError
 from heavyjobs.store.protocol import Topic
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.store.sqlite.addresses import database_path, file_system, file_system_of, is_network
+from heavyjobs.store.sqlite.connecting import library_fits
 from heavyjobs.testing.contract.harness import submit
 
 MOUNTS = """\
@@ -27,8 +28,8 @@ MOUNTS = """\
     ("url", "path"),
     [
         ("sqlite:////var/lib/jobs.db", Path("/var/lib/jobs.db")),
-        ("sqlite:///jobs.db", Path.cwd() / "jobs.db"),
-        ("sqlite:///data/my%20jobs.db", Path.cwd() / "data/my jobs.db"),
+        ("sqlite:///jobs.db", Path("jobs.db").resolve()),
+        ("sqlite:///data/my%20jobs.db", Path("data/my jobs.db").resolve()),
     ],
 )
 def test_a_url_names_a_file_relative_or_absolute(url: str, path: Path) -> None:
@@ -60,6 +61,15 @@ async def test_the_database_is_readable_for_its_owner_alone(tmp_path: Path) -> N
     assert modes == {"jobs.db": 0o600, "jobs.db-wal": 0o600, "jobs.db-shm": 0o600}
 
 
+async def test_a_link_to_a_database_and_the_database_are_one(tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "jobs.db")
+    async with SqliteStore(f"sqlite:///{tmp_path}/link.db") as store, SqliteStore(f"sqlite:///{tmp_path}/jobs.db") as same:
+        await store.migrate()
+        [job] = await submit(store)
+
+        assert await same.get(job) is not None
+
+
 async def test_a_missing_folder_is_not_made_and_the_command_that_makes_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match=f"mkdir -p {tmp_path}/absent"):
         await SqliteStore(f"sqlite:///{tmp_path}/absent/jobs.db").__aenter__()
@@ -73,8 +83,10 @@ async def test_a_folder_is_no_database(tmp_path: Path) -> None:
 
 
 async def test_a_place_where_nothing_can_be_written_is_refused() -> None:
-    with pytest.raises(StoreUnavailable, match=r"cannot make /proc/self/jobs\.db: .*; let this user write in /proc/self"):
-        await SqliteStore("sqlite:////proc/self/jobs.db").__aenter__()
+    folder = f"/proc/{os.getpid()}"
+
+    with pytest.raises(StoreUnavailable, match=rf"cannot make {folder}/jobs\.db: .*; let this user write in {folder}"):
+        await SqliteStore(f"sqlite:///{folder}/jobs.db").__aenter__()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
@@ -127,6 +139,11 @@ async def test_a_network_file_system_is_refused_with_what_would_do(tmp_path: Pat
 
     with pytest.raises(StoreUnavailable, match=r"network file system \(nfs4\).*local disk, or use postgresql"):
         await SqliteStore(f"sqlite:///{tmp_path}/jobs.db").__aenter__()
+
+
+@pytest.mark.parametrize(("version", "fits"), [((3, 36, 9), False), ((3, 37, 0), True), ((4, 0, 0), True)])
+def test_a_library_that_is_too_old_is_refused(version: tuple[int, int, int], *, fits: bool) -> None:
+    assert library_fits(version) is fits
 
 
 async def test_a_store_that_is_not_entered_says_so(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ _MOUNTS: Final = Path("/proc/self/mountinfo")
 
 
 def database_path(url: str) -> Path:
-    """The file that a URL names, as an absolute path.
+    """The file that a URL names, as an absolute path without symbolic links, beside which SQLite keeps its log.
 
     Raises:
         ConfigurationError: it names none; says which forms would do.
@@ -35,7 +35,7 @@ def database_path(url: str) -> Path:
         raise ConfigurationError(f"database URL: {url} has options, SQLite takes none; use {FORMS}")
     if not name or ":memory:" in name:
         raise ConfigurationError(f"database URL: {url} names no file, and jobs in memory would be lost; use {FORMS}")
-    return Path(name).absolute()
+    return Path(name).resolve()
 
 
 def prepare(path: Path, *, where: str) -> None:

@@ -30,7 +30,15 @@ T = TypeVar("T")
 LOG_MAX_BYTES: Final = 4 << 20
 """From this size on, the log is moved into the database."""
 
+LIBRARY_MIN: Final = (3, 37, 0)
+"""The first with strict tables."""
+
 _PAUSE_SECONDS: Final = (0.0003, 0.003)
+
+
+def library_fits(version: tuple[int, ...]) -> bool:
+    """Whether a version of the SQLite library has all that the schema and the statements use."""
+    return version >= LIBRARY_MIN
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -94,6 +102,11 @@ class Reader:
         return self._opened
 
     def _open(self, deadline: float) -> None:
+        if not library_fits(sqlite3.sqlite_version_info):
+            raise StoreUnavailable(
+                f"{self._where}: this Python has SQLite {sqlite3.sqlite_version}, "
+                f"which is older than {'.'.join(map(str, LIBRARY_MIN))}; use a newer Python or system library"
+            )
         self._opened = connect(self._path)
         # Reads the header: the first to notice that the file is no database.
         self._patiently(lambda: self._connection.execute("PRAGMA schema_version").close(), deadline=deadline)
@@ -150,7 +163,12 @@ class Writer(Reader):
 
     def _open(self, deadline: float) -> None:
         super()._open(deadline)
-        self._patiently(lambda: self._connection.execute("PRAGMA journal_mode = WAL").close(), deadline=deadline)
+        [mode] = self._patiently(lambda: self._connection.execute("PRAGMA journal_mode = WAL").fetchone(), deadline=deadline)
+        if mode != "wal":
+            raise StoreUnavailable(
+                f"{self._where}: the file system of {self._path} cannot share memory between processes, "
+                "which SQLite's write-ahead log needs; put the file on a local disk, or use postgresql://"
+            )
 
     def _transact(self, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
         connection = self._connection
