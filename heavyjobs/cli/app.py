@@ -36,6 +36,10 @@ COMMANDS: Final[Mapping[str, str]] = {
 """Command to module of this package, in the order of the help; the module has it as `command`."""
 
 
+class PipeClosed(Exception):
+    """Nobody reads the output any more."""
+
+
 class App(click.Group):
     """The command `heavyjobs`."""
 
@@ -58,6 +62,13 @@ class App(click.Group):
         return super().resolve_command(ctx, args)
 
     @override
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise PipeClosed from None  # click would answer it with code 1, which means something else here
+
+    @override
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code.value), meaning) for code, meaning in MEANINGS.items()])
@@ -77,8 +88,8 @@ def guarded(run: Callable[[], object]) -> Exit | int:
     try:
         code = run()
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Nobody reads any more; without this, the interpreter complains when it flushes at exit.
+    except (PipeClosed, BrokenPipeError):
+        # Without this the interpreter complains when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE_CLOSED
     except (KeyboardInterrupt, click.Abort):

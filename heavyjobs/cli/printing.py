@@ -32,14 +32,19 @@ def print_job(job: JobRecord, *, json_: bool) -> None:
 
 
 def print_ending(job: JobRecord, *, json_: bool) -> Exit:
-    """Print a job that was waited for, with its result or why it has none; the code to exit with."""
+    """Print a job that was waited for; the code to exit with."""
     print_job(job, json_=json_)
     if not json_:
-        for line in fact_lines(facts(job.result) or facts(job.error)):
-            answer(line)
-        if job.cause and job.state.ended and job.result is None:
-            answer(_INDENT + cause_line(job.cause))
+        print_outcome(job)
     return exits.of_state(job.state)
+
+
+def print_outcome(job: JobRecord) -> None:
+    """Print the result, or why there is none."""
+    for line in fact_lines(facts(job.result) or facts(job.error)):
+        answer(line)
+    if job.cause and job.state.ended and job.result is None:
+        answer(_INDENT + cause_line(job.cause))
 
 
 def fact_lines(pairs: Sequence[tuple[str, str]]) -> list[str]:

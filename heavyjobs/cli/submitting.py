@@ -8,7 +8,7 @@ from heavyjobs.cli import exits
 from heavyjobs.cli.documents import job_document
 from heavyjobs.cli.exits import Exit
 from heavyjobs.cli.narrating import tell_live
-from heavyjobs.cli.printing import print_ending
+from heavyjobs.cli.printing import print_ending, print_outcome
 from heavyjobs.cli.render import answer, paint_state, remark, safe, to_json
 from heavyjobs.cli.screen import screen_for
 from heavyjobs.cli.session import with_client
@@ -31,9 +31,10 @@ def submit(
     json_: bool,
 ) -> Exit:
     """Submit and, with `wait` or `follow`, wait for the end; the code to exit with."""
+    parameters = decode(job.parameters())  # before a database is opened, and perhaps made
 
     async def work(client: Client) -> Exit:
-        handle = await client.submit_kind(job.kind, decode(job.parameters()), config=config, unique=unique, delay=delay)
+        handle = await client.submit_kind(job.kind, parameters, config=config, unique=unique, delay=delay)
         record = await handle.job()
         if not handle.created:
             remark(f"not submitted again: unique key {safe(unique or '')} is taken by this job")
@@ -46,21 +47,35 @@ def submit(
 
 
 def print_submitted(job: JobRecord, *, json_: bool) -> None:
-    if json_:
-        answer(to_json(job_document(job)))
-    else:
-        answer(f"{short_id(job.id)}  {safe(job.kind)}  {paint_state(job.state)}  queue {safe(job.policy.queue)}")
+    answer(to_json(job_document(job)) if json_ else _submitted(job))
+
+
+def _submitted(job: JobRecord) -> str:
+    return f"{short_id(job.id)}  {safe(job.kind)}  {paint_state(job.state)}  queue {safe(job.policy.queue)}"
 
 
 async def _stay(client: Client, job: JobRecord, *, follow: bool, json_: bool) -> Exit:
-    """Show the job until it has ended, then how."""
+    """Stay with the job until it has ended; the code to exit with."""
     try:
-        if follow and not json_:
-            print_submitted(job, json_=False)
-            with screen_for(follow=True, plain=False) as screen:
-                return exits.of_state((await tell_live(client, job.id, ForPeople(screen))).state)
-        await client.handle(job.id).wait()
-        return print_ending(await client.get(job.id), json_=json_)
+        if json_:
+            return await _ending(client, job, json_=True)
+        if not follow:
+            remark(_submitted(job))
+            return await _ending(client, job, json_=False)
+        return await _followed(client, job)
     except (asyncio.CancelledError, HeavyjobsError):
         remark(f"the job goes on; heavyjobs logs {short_id(job.id)} -f, or heavyjobs cancel {short_id(job.id)}")
         raise
+
+
+async def _ending(client: Client, job: JobRecord, *, json_: bool) -> Exit:
+    await client.handle(job.id).wait()
+    return print_ending(await client.get(job.id), json_=json_)
+
+
+async def _followed(client: Client, job: JobRecord) -> Exit:
+    print_submitted(job, json_=False)
+    with screen_for(follow=True, plain=False) as screen:
+        ended = await tell_live(client, job.id, ForPeople(screen))
+    print_outcome(ended)
+    return exits.of_state(ended.state)

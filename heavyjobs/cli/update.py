@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -11,6 +11,7 @@ from heavyjobs.cli.durations import duration, size
 from heavyjobs.cli.printing import print_job
 from heavyjobs.cli.session import with_client
 from heavyjobs.client import Client
+from heavyjobs.client.changing import Wanted
 from heavyjobs.model import JobRecord
 
 
@@ -30,8 +31,9 @@ def command(job: str, *, json_: bool, **wanted: Any) -> None:
 
     What runs now keeps what it was started with.
     """
-    print_job(with_client(lambda client: _update(client, job, wanted)), json_=json_)
+    given = cast("Wanted", {name: value for name, value in wanted.items() if value is not None})
+    print_job(with_client(lambda client: _update(client, job, given)), json_=json_)
 
 
-async def _update(client: Client, tail: str, wanted: dict[str, Any]) -> JobRecord:
+async def _update(client: Client, tail: str, wanted: Wanted) -> JobRecord:
     return await client.handle(await client.find(tail)).update(**wanted)

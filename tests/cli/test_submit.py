@@ -114,12 +114,14 @@ def test_waiting_ends_with_the_result(stage: Stage) -> None:
     assert rest[0].startswith("attempt 1   host-a, slot 2")
     assert [line.split("    ")[1] for line in rest[1:3]] == ["cutting", "␛[2Jhidden"]
     assert rest[3].endswith("    succeeded in 9 min 29 s   (CPU 17 min 02 s, peak 412 MiB)")
+    assert rest[4:] == ["  count  3", "  bytes  2.0 KiB"]
 
 
 def test_the_exit_code_of_waiting_tells_a_dead_job(stage: Stage) -> None:
     with stage.start("submit", "film.cut", "--source", "a.mkv", "--wait") as process:
         assert process.stdout
-        stage.until(lambda: bool(stage.database.exists() and stage.jobs()))
+        assert process.stderr
+        assert "film.cut  ready" in process.stderr.readline()
         stage.die(stage.claim(), Cause(Ending.FAILED, "torn at 7", "Torn"), error='{"frame":7}')
         answer = process.stdout.read()
 
