@@ -76,7 +76,7 @@ def rename_over(source: Path, target: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    if not path.is_symlink():
+    if not path.is_symlink() and (path.is_file() or path.is_dir()):
         with _opened(path, os.O_RDONLY | os.O_NOFOLLOW) as descriptor:
             os.fsync(descriptor)
 

@@ -55,18 +55,18 @@ class Locations:
     def _inside(self, name: str, key: str) -> Path:
         """`key` under the folder of location `name`, with only its last component unresolved."""
         shown = f"{name}:{key}"
-        root = Path(os.path.realpath(self._root(name)))
+        root = Path(os.path.realpath(self._root(name, shown)))
         path = root.joinpath(*(part for part in key.split("/") if part not in {"", "."}))
         if not Path(os.path.realpath(path)).is_relative_to(root):
             raise PathRefused(f"{shown}: a symlink on the way leads out of the location {name}; use a key that stays inside")
         return path if path == root else Path(os.path.realpath(path.parent)) / path.name
 
-    def _root(self, name: str) -> Path:
+    def _root(self, name: str, shown: str) -> Path:
         if name not in self.places:
             near = difflib.get_close_matches(name, self.places, n=1)
             hint = f"did you mean {near[0]}?" if near else f"use {self._choice()}"
-            also = f"; a file of that name is ./{name}:…" if self.plain else ""
-            raise PathRefused(f"{name}: no such location; {hint}{also}")
+            also = f", or write ./{shown} for a file of that name" if self.plain else ""
+            raise PathRefused(f"{shown}: there is no location {name}; {hint}{also}")
         return _local(self.places[name])
 
     def _choice(self) -> str:

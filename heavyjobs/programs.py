@@ -39,6 +39,8 @@ POLL_SECONDS: Final = 0.2
 """How often a silent stream is left to see whether the program has gone and only a grandchild holds the stream open."""
 READ_BYTES: Final = 64 << 10
 MARK: Final = "HEAVYJOBS_PROGRAM"
+WORKER_MARK: Final = "HEAVYJOBS_WORKER"
+"""As `slots.tree` marks all that a worker starts."""
 
 
 @contextmanager
@@ -101,7 +103,7 @@ class Running:
         Raises:
             WorkError: there is no such program, or no such folder to run it in.
         """
-        process = self._process = _popen(self._argv, cwd=cwd, env={**(os.environ if env is None else env), MARK: self._mark})
+        process = self._process = _popen(self._argv, cwd=cwd, env=_environment(env, self._mark))
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
         chosen, other = process.stdout, process.stderr
@@ -221,6 +223,12 @@ async def _to_the_end(thread: ThreadPoolExecutor, fn: Callable[[], None]) -> Non
             cancelled = error
     if cancelled is not None:
         raise cancelled
+
+
+def _environment(env: Mapping[str, str] | None, mark: str) -> dict[str, str]:
+    """What the program gets: ours, or the given one with our marks, by which those that flee are found."""
+    kept = os.environ if env is None else {name: os.environ[name] for name in (WORKER_MARK,) if name in os.environ} | dict(env)
+    return {**kept, MARK: mark}
 
 
 def _popen(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
