@@ -35,10 +35,10 @@ from heavyjobs.store.sqlite import (
     migrating,
     reading,
     recording,
-    sessions,
     submitting,
     wakeups,
 )
+from heavyjobs.store.sqlite import sessions as liveness
 from heavyjobs.store.sqlite.addresses import database_path, prepare
 from heavyjobs.store.sqlite.connecting import Reader, Writer, connect
 from heavyjobs.store.sqlite.errors import told
@@ -142,10 +142,10 @@ class SqliteStore:
     # -- sessions
 
     async def register(self, session: Session) -> None:
-        await self._writer.write(lambda db: sessions.register(db, session), durable=True)
+        await self._writer.write(lambda db: liveness.register(db, session), durable=True)
 
     async def tick(self, session: UUID, held: Collection[ClaimKey]) -> Tick:
-        return await self._writer.write(lambda db: sessions.tick(db, session, held), durable=False)
+        return await self._writer.write(lambda db: liveness.tick(db, session, held), durable=False)
 
     async def forfeit(self, observer: UUID, *, session: UUID, tick: int, jitter: float) -> Sequence[ClaimKey] | None:
         return await self._writer.write(
@@ -153,10 +153,10 @@ class SqliteStore:
         )
 
     async def end_session(self, session: UUID) -> None:
-        await self._writer.write(lambda db: sessions.end_session(db, session), durable=True)
+        await self._writer.write(lambda db: liveness.end_session(db, session), durable=True)
 
-    async def drain(self, sessions_: Collection[UUID]) -> None:
-        await self._writer.write(lambda db: sessions.drain(db, sessions_), durable=True)
+    async def drain(self, sessions: Collection[UUID]) -> None:
+        await self._writer.write(lambda db: liveness.drain(db, sessions), durable=True)
 
     # -- reading
 
@@ -182,7 +182,7 @@ class SqliteStore:
         return await self._reader.run(lambda db: reading.logs(db, job, claim=claim, first=first, limit_chunks=limit_chunks))
 
     async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
-        return await self._reader.run(lambda db: sessions.coordinators(db, ended=ended))
+        return await self._reader.run(lambda db: liveness.coordinators(db, ended=ended))
 
     # -- wake-ups
 
