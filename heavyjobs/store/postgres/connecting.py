@@ -54,8 +54,12 @@ class Database:
             StoreUnavailable: says where, what and what would do. (The pool alone would only say that it took too long.)
         """
         try:
-            async with await AsyncConnection[TupleRow].connect(self._address.conninfo) as connection:
-                version = connection.info.server_version
+            async with asyncio.timeout(self._options.timeout_seconds + 1):
+                connection = await AsyncConnection[TupleRow].connect(self._address.conninfo)
+            version = connection.info.server_version
+            await connection.close()
+        except TimeoutError:
+            raise unreachable(self._address.shown, psycopg.errors.ConnectionTimeout("connection timeout expired")) from None
         except psycopg.Error as error:
             raise unreachable(self._address.shown, error) from None
         if version < VERSION_MIN:

@@ -39,6 +39,7 @@ async def record(
     talk: Talk, session: UUID, *, progress: Sequence[Progress], logs: Sequence[LogChunk], ends: Sequence[End]
 ) -> Recorded:
     """Everything is sent at once; whether the session still had a say is looked at before the commit."""
+    ends = sorted(ends, key=lambda end: end.progress.claim.job.int)  # in the order that a cancel locks jobs
     ending = {end.progress.claim for end in ends}
     running = [news for news in progress if news.claim not in ending]
     named = ending | {news.claim for news in progress} | {chunk.claim for chunk in logs}
@@ -100,7 +101,7 @@ async def tell_ends(talk: Talk, ended: Sequence[Ended], *, also: Collection[UUID
 async def _send_progress(talk: Talk, session: UUID, news: Sequence[Progress]) -> AsyncCursor[_Told] | None:
     if not news:
         return None
-    latest = list({one.claim: one for one in news}.values())
+    latest = sorted({one.claim: one for one in news}.values(), key=lambda one: one.claim.job.int)
     return await talk.ask("progress", kwargs_row(_told), session=session, **_news(latest))
 
 

@@ -2,6 +2,10 @@
 --
 -- `clock_timestamp()` and never `now()`: a transaction's start is not when something happened. Inside `(SELECT …)` it is taken
 -- once, so that an index can be searched with it.
+--
+-- A queue's statistics are always out of date, so three things are said for the planner's sake alone: `num_nulls(…) = 0` makes
+-- it expect few rows of a batch, and look each up by its key; `session IS NOT DISTINCT FROM` is `=` without its index, for a
+-- claim is found by its job, never by walking all that its session ever held; `settings` leave it no way but by an index.
 
 -- name: schema_exists
 -- Whether any migration has run here.
@@ -24,14 +28,14 @@ VALUES (%(version)s, %(min_compatible)s);
 SELECT pg_advisory_xact_lock(7526763871), set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true);
 
 -- name: settings
--- Bound every call on the server's side too: a frozen client may hold locks no longer than this, and a table without statistics
--- is no reason to walk it whole.
+-- Bound every call on the server's side too, for a frozen client holds its locks; plan each statement once, and by its index.
 SELECT set_config('statement_timeout', %(timeout)s::text, false),
        set_config('lock_timeout', %(timeout)s::text, false),
        set_config('idle_in_transaction_session_timeout', %(timeout)s::text, false),
        set_config('enable_seqscan', 'off', false),
        set_config('enable_bitmapscan', 'off', false),
-       set_config('jit', 'off', false);
+       set_config('jit', 'off', false),
+       set_config('plan_cache_mode', 'force_generic_plan', false);
 
 -- name: notify
 -- Wake those who listen, when the transaction commits.
@@ -50,6 +54,7 @@ WITH new AS MATERIALIZED (
            WITH ORDINALITY
         AS new (id, kind, version, queue, priority, attempts, backoff_seconds, backoff_max_seconds, timeout_seconds,
                 grace_seconds, cpus, memory_bytes, delay_seconds, unique_key, parent, child_key, depth, parameters, place)
+     WHERE num_nulls(id) = 0
 ), inserted AS (
     INSERT INTO heavyjobs.jobs (id, kind, version, state, queue, priority, attempts, backoff_seconds, backoff_max_seconds,
                                 timeout_seconds, grace_seconds, cpus, memory_bytes, due_at, ready_at, unique_key, live_key,
@@ -64,18 +69,17 @@ WITH new AS MATERIALIZED (
         ON CONFLICT DO NOTHING
     RETURNING id
 )
-SELECT coalesce(inserted.id, same.id, live.id, child.id) AS job,
-       inserted.id IS NOT NULL AS created,
-       CASE WHEN inserted.id IS NOT NULL THEN new.kind
-            ELSE coalesce(same.kind, live.kind, child.kind) END AS kind,
-       CASE WHEN inserted.id IS NOT NULL THEN new.parameters
+SELECT CASE WHEN done.created THEN done.id ELSE coalesce(same.id, live.id, child.id) END AS job,
+       done.created,
+       CASE WHEN done.created THEN done.kind ELSE coalesce(same.kind, live.kind, child.kind) END AS kind,
+       CASE WHEN done.created THEN done.parameters
             ELSE coalesce(same.parameters, live.parameters, child.parameters)::text END AS parameters
-  FROM new
-  LEFT JOIN inserted ON inserted.id = new.id
-  LEFT JOIN heavyjobs.jobs AS same ON same.id = new.id
-  LEFT JOIN heavyjobs.jobs AS live ON live.kind = new.kind AND live.live_key = new.unique_key
-  LEFT JOIN heavyjobs.jobs AS child ON child.parent = new.parent AND child.child_key = new.child_key
- ORDER BY new.place;
+  FROM (SELECT id, kind, parameters, unique_key, parent, child_key, place, id IN (SELECT id FROM inserted) AS created
+          FROM new) AS done
+  LEFT JOIN heavyjobs.jobs AS same ON same.id = done.id
+  LEFT JOIN heavyjobs.jobs AS live ON live.kind = done.kind AND live.live_key = done.unique_key
+  LEFT JOIN heavyjobs.jobs AS child ON child.parent = done.parent AND child.child_key = done.child_key
+ ORDER BY done.place;
 
 -- name: promote
 -- Make due jobs ready, longest due first; they line up as of the time they were due.
@@ -104,9 +108,9 @@ SELECT extract(epoch FROM due_at - clock_timestamp())::double precision
 -- name: claim
 -- Take ready jobs that fit, open their invocations, and number them; one row of NULLs when nothing fits, no row when fenced.
 --
--- Each version of a want that has ready jobs is a range of the index, already in order. Only rows that are looked at are locked:
--- for each version the room, and `look` more that do not fit. `chosen` goes down the merged line, taking what fits into what is
--- left of CPUs, memory and the lines' rooms.
+-- Each version of a want that has ready jobs is a range of the index, already in order. Only rows that are looked at are
+-- locked: for each version the room, and `look` more that do not fit. `chosen` goes down the merged line step by step, and
+-- takes what fits into what is left of CPUs, memory and the lines' rooms.
 WITH RECURSIVE mine AS MATERIALIZED (
     SELECT session
       FROM heavyjobs.coordinators
@@ -151,24 +155,29 @@ WITH RECURSIVE mine AS MATERIALIZED (
             WHERE looked.cpus <= %(cpus)s + 1e-9 AND looked.memory_bytes <= %(memory)s
             LIMIT versions.room) AS head
 ), chosen AS (
-    SELECT 0::bigint AS place, NULL::uuid AS id, %(cpus)s::double precision AS cpus, %(memory)s::bigint AS memory_bytes,
-           %(line_rooms)s::integer[] AS rooms
+    SELECT 0::bigint AS place, 0 AS taken, NULL::uuid AS id, %(cpus)s::double precision AS cpus,
+           %(memory)s::bigint AS memory_bytes, %(line_rooms)s::integer[] AS rooms
      UNION ALL
-    SELECT head.place, head.id, chosen.cpus - head.cpus, chosen.memory_bytes - head.memory_bytes,
-           chosen.rooms[:head.line - 1] || chosen.rooms[head.line] - 1 || chosen.rooms[head.line + 1:]
+    SELECT head.place, CASE WHEN fit.fits THEN 1 ELSE 0 END, CASE WHEN fit.fits THEN head.id ELSE chosen.id END,
+           CASE WHEN fit.fits THEN chosen.cpus - head.cpus ELSE chosen.cpus END,
+           CASE WHEN fit.fits THEN chosen.memory_bytes - head.memory_bytes ELSE chosen.memory_bytes END,
+           CASE WHEN fit.fits
+                THEN chosen.rooms[:head.line - 1] || chosen.rooms[head.line] - 1 || chosen.rooms[head.line + 1:]
+                ELSE chosen.rooms END
       FROM chosen
      CROSS JOIN LATERAL (
            SELECT place, id, line, cpus, memory_bytes
              FROM heads
-            WHERE place > chosen.place AND id IS DISTINCT FROM chosen.id AND chosen.rooms[line] > 0
-                  AND cpus <= chosen.cpus + 1e-9 AND memory_bytes <= chosen.memory_bytes
-            ORDER BY place
+            WHERE place = chosen.place + 1
             LIMIT 1) AS head
+     CROSS JOIN LATERAL (
+           SELECT head.cpus <= chosen.cpus + 1e-9 AND head.memory_bytes <= chosen.memory_bytes
+                  AND chosen.rooms[head.line] > 0 AND head.id IS DISTINCT FROM chosen.id) AS fit (fits)
 ), taken AS (
     UPDATE heavyjobs.jobs AS job
        SET state = 'running', claim = job.claim + 1, unstarted = job.unstarted + 1, session = %(session)s, ready_at = NULL
       FROM chosen
-     WHERE job.id = chosen.id
+     WHERE job.id = chosen.id AND chosen.taken = 1
     RETURNING chosen.place, job.id, job.claim, job.epoch, job.attempt + 1 AS attempt, job.unstarted, job.kind, job.version,
               job.parameters::text AS parameters, job.queue, job.priority, job.attempts, job.backoff_seconds,
               job.backoff_max_seconds, job.timeout_seconds, job.grace_seconds, job.cpus, job.memory_bytes, job.depth,
@@ -229,8 +238,8 @@ WITH told AS (
                   %(statuses)s::text[], %(walls)s::double precision[], %(cpus)s::double precision[], %(memories)s::bigint[],
                   %(reads)s::bigint[], %(writes)s::bigint[])
         AS news (job, claim, slot, started_ago, status, wall_seconds, cpu_seconds, memory_peak_bytes, read_bytes, written_bytes)
-     WHERE invocation.job = news.job AND invocation.claim = news.claim
-           AND invocation.session = %(session)s AND invocation.ended_at IS NULL
+     WHERE num_nulls(news.job) = 0 AND invocation.job = news.job AND invocation.claim = news.claim
+           AND invocation.session IS NOT DISTINCT FROM %(session)s AND invocation.ended_at IS NULL
     RETURNING invocation.job, invocation.claim, invocation.attempt, invocation.started_at
 ), charged AS (
     UPDATE heavyjobs.jobs AS job
@@ -252,7 +261,8 @@ WITH live AS MATERIALIZED (
         AS chunk (job, claim, first, lines, data)
       JOIN heavyjobs.invocations AS invocation
         ON invocation.job = chunk.job AND invocation.claim = chunk.claim
-           AND invocation.session = %(session)s AND invocation.ended_at IS NULL
+           AND invocation.session IS NOT DISTINCT FROM %(session)s AND invocation.ended_at IS NULL
+     WHERE num_nulls(chunk.job) = 0
 ), added AS (
     INSERT INTO heavyjobs.logs (job, claim, first, lines, data)
     SELECT job, claim, first, lines, data
@@ -284,6 +294,7 @@ WITH ends AS MATERIALIZED (
                   %(errors)s::text[])
         AS ends (job, claim, slot, started_ago, status, wall_seconds, cpu_seconds, memory_peak_bytes, read_bytes, written_bytes,
                  ending, cause, dropped_lines, state, delay_seconds, charged, result, error)
+     WHERE num_nulls(job) = 0
 ), closed AS (
     UPDATE heavyjobs.invocations AS invocation
        SET slot = ends.slot,
@@ -296,7 +307,7 @@ WITH ends AS MATERIALIZED (
            read_bytes = ends.read_bytes, written_bytes = ends.written_bytes, log_dropped_lines = ends.dropped_lines
       FROM ends
      WHERE invocation.job = ends.job AND invocation.claim = ends.claim
-           AND invocation.session = %(session)s AND invocation.ended_at IS NULL
+           AND invocation.session IS NOT DISTINCT FROM %(session)s AND invocation.ended_at IS NULL
     RETURNING ends.job, ends.claim, ends.cause, ends.state, ends.delay_seconds, ends.charged, ends.result, ends.error,
               invocation.attempt, invocation.started_at
 )
@@ -329,7 +340,8 @@ SELECT named.job, named.claim, CASE WHEN job.claim = named.claim AND job.epoch =
   FROM unnest(%(jobs)s::uuid[], %(claims)s::bigint[]) AS named (job, claim)
   JOIN heavyjobs.invocations AS invocation ON invocation.job = named.job AND invocation.claim = named.claim
   JOIN heavyjobs.jobs AS job ON job.id = named.job
- WHERE invocation.session = %(session)s AND invocation.ended_at IS NOT NULL AND invocation.ending <> 'forfeited';
+ WHERE num_nulls(named.job) = 0 AND invocation.session IS NOT DISTINCT FROM %(session)s AND invocation.ended_at IS NOT NULL
+       AND invocation.ending <> 'forfeited';
 
 -- name: cancel
 -- Cancel jobs and all that lives below them: the waiting at once, the running by a request. NULL where a job had ended; what is
@@ -418,7 +430,7 @@ RETURNING tick, drain_requested_at IS NOT NULL;
 -- Which of the claims that a session names it no longer holds.
 SELECT named.job, named.claim
   FROM unnest(%(jobs)s::uuid[], %(claims)s::bigint[]) AS named (job, claim)
- WHERE NOT EXISTS (
+ WHERE num_nulls(named.job) = 0 AND NOT EXISTS (
     SELECT 1
       FROM heavyjobs.jobs AS job
      WHERE job.id = named.job AND job.claim = named.claim AND job.state = 'running' AND job.session = %(session)s);
@@ -428,7 +440,8 @@ SELECT named.job, named.claim
 SELECT named.job, named.claim, job.cancel_grace_seconds
   FROM unnest(%(jobs)s::uuid[], %(claims)s::bigint[]) AS named (job, claim)
   JOIN heavyjobs.jobs AS job ON job.id = named.job AND job.claim = named.claim
- WHERE job.state = 'running' AND job.session = %(session)s AND job.cancel_requested_at IS NOT NULL;
+ WHERE num_nulls(named.job) = 0 AND job.state = 'running' AND job.session = %(session)s
+       AND job.cancel_requested_at IS NOT NULL;
 
 -- name: other_sessions
 -- The other sessions that are neither ended nor fenced.
