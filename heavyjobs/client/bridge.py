@@ -4,13 +4,12 @@ It guarantees
 - that what the loop owns is entered and left in one task of it, whatever threads open and close;
 - that no caller waits for ever: closing ends every call with an error, and a call after that, or in a forked child where the
   thread does not exist, is refused;
-- that a program that forgets to close still ends, and closes on its way out.
+- that a program that forgets to close ends all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -45,7 +44,6 @@ class Bridge(Generic[T]):
         self._thread: Final = threading.Thread(target=self._run, args=(enter,), name="heavyjobs client", daemon=True)
         self._thread.start()
         self._loop, self.value = self._entered.result()
-        atexit.register(self.close)
 
     def call(self, verb: Coroutine[Any, Any, V]) -> V:
         """Run it on the loop and wait for it; an interrupt (Ctrl-C) while waiting cancels it.
@@ -73,34 +71,35 @@ class Bridge(Generic[T]):
 
     def close(self) -> None:
         """Leave what was entered and end the thread; calls that wait end with an error. Harmless when it is closed."""
+        if os.getpid() != self._pid:
+            return
         with self._lock:
-            if self._closed or os.getpid() != self._pid:
+            if self._closed:
                 return
             self._closed = True
             for call in list(self._calls):
                 call.cancel()
             self._loop.call_soon_threadsafe(self._stop.set)
-        atexit.unregister(self.close)
         self._thread.join()
         self._left.result()
 
     def _scheduled(self, verb: Coroutine[Any, Any, V]) -> Future[V]:
+        # Before the lock is touched, which another thread may have held when this process was forked.
+        if os.getpid() != self._pid:
+            raise self._refused(verb, "the client was opened before this process was forked; open one in each process")
+        if threading.current_thread() is self._thread:
+            raise self._refused(verb, "a blocking client cannot be used on its own event loop; use Client there")
         with self._lock:
-            if refusal := self._refusal():
-                verb.close()
-                raise UsageError(refusal)
+            if self._closed:
+                raise self._refused(verb, "the client is closed; open another")
             future = asyncio.run_coroutine_threadsafe(verb, self._loop)
             self._calls.add(future)
             return future
 
-    def _refusal(self) -> str | None:
-        if self._closed:
-            return "the client is closed; open another"
-        if os.getpid() != self._pid:
-            return "the client was opened before this process was forked; open one in each process"
-        if threading.current_thread() is self._thread:
-            return "a blocking client cannot be used on its own event loop; use Client there"
-        return None
+    @staticmethod
+    def _refused(verb: Coroutine[Any, Any, Any], why: str) -> UsageError:
+        verb.close()
+        return UsageError(why)
 
     def _run(self, enter: Callable[[], AbstractAsyncContextManager[T]]) -> None:
         try:

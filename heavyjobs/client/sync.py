@@ -86,7 +86,7 @@ class SyncClient:
         with SyncClient.open("postgresql://…/app") as client:
             packed = client.submit(Pack(source="in", target="out.tar.zst")).result()
 
-    Open it after forking, in each process; `close` it, or let the end of the program do so.
+    Open it after forking, in each process. A program that does not close it ends all the same.
     """
 
     def __init__(self, bridge: Bridge[Client]) -> None:
