@@ -6,6 +6,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import Field
+
 from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.codecs import format_in
@@ -39,6 +41,7 @@ class Pack(Job[Archived, Progress, Trouble], kind="archive.pack"):
 
     source: Place
     target: Place
+    exclude: list[str] = Field(default=[], description="name patterns to leave out, like .git or *.tmp")
     overwrite: bool = False
 
     config = JobConfig(timeout=None, memory=None)
@@ -48,7 +51,9 @@ class Pack(Job[Archived, Progress, Trouble], kind="archive.pack"):
             source = source_path(ctx.locations, self.source)
             with writing_output(ctx, self.target, overwrite=self.overwrite) as new:
                 root = Path(os.path.realpath(source))
-                tree = Tree(root, name=source.name or "root", without=new.own_paths, hardlinks=new.holds_hardlinks)
+                tree = Tree(
+                    root, name=source.name or "root", without=new.own_paths, exclude=self.exclude, hardlinks=new.holds_hardlinks
+                )
                 new.start("packing", total=tree.measure().bytes)
                 for member, data in tree.members():
                     new.add(member, data, new.meter.add)

@@ -97,9 +97,9 @@ def _decompressing(file: BinaryIO, compression: Compression) -> AbstractContextM
         case "gzip":
             return cast("AbstractContextManager[BinaryIO]", gzip.GzipFile(fileobj=file, mode="rb"))
         case "zstd":
-            zstd = _zstd()
-            options = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG_MAX}
-            return cast("AbstractContextManager[BinaryIO]", zstd.ZstdFile(file, "rb", options=options))
+            module = zstd()
+            options = {module.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG_MAX}
+            return cast("AbstractContextManager[BinaryIO]", module.ZstdFile(file, "rb", options=options))
 
 
 def _compressing(file: BinaryIO, compression: Compression) -> AbstractContextManager[BinaryIO]:
@@ -110,20 +110,20 @@ def _compressing(file: BinaryIO, compression: Compression) -> AbstractContextMan
             stream = gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0)  # no name, no time: equal input, equal output
             return cast("AbstractContextManager[BinaryIO]", stream)
         case "zstd":
-            return cast("AbstractContextManager[BinaryIO]", _zstd().ZstdFile(file, "wb", options=_zstd_options()))
+            return cast("AbstractContextManager[BinaryIO]", zstd().ZstdFile(file, "wb", options=_zstd_options()))
 
 
 def _damages(compression: Compression) -> tuple[type[Exception], ...]:
-    return (_zstd().ZstdError,) if compression == "zstd" else (gzip.BadGzipFile, zlib.error)
+    return (zstd().ZstdError,) if compression == "zstd" else (gzip.BadGzipFile, zlib.error)
 
 
 def _zstd_options() -> dict[int, int]:
-    parameter = _zstd().CompressionParameter
+    parameter = zstd().CompressionParameter
     workers = min(ZSTD_WORKERS, parameter.nb_workers.bounds()[1])
     return {parameter.compression_level: ZSTD_LEVEL, parameter.checksum_flag: 1, parameter.nb_workers: workers}
 
 
-def _zstd() -> Any:
+def zstd() -> Any:
     """The standard module, or its backport, which has the same face."""
     name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
     try:

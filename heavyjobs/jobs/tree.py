@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 
@@ -33,13 +34,17 @@ class Tree:
         root: a folder, or a single file.
         name: of the root's own member, and the first part of all others; may be empty.
         without: paths that are left out, such as an output that is being written into the same folder.
+        exclude: patterns of names, like `*.tmp` or `.git`, that are left out with all that is in them.
         hardlinks: whether further names of one file are given as hard links, else as files of their own.
     """
 
-    def __init__(self, root: Path, *, name: str, without: Collection[Path] = (), hardlinks: bool) -> None:
+    def __init__(
+        self, root: Path, *, name: str, without: Collection[Path] = (), exclude: Collection[str] = (), hardlinks: bool
+    ) -> None:
         self._root: Final = root
         self._name: Final = name
         self._without: Final = frozenset(without)
+        self._exclude: Final = tuple(exclude)
         self._hardlinks: Final = hardlinks
         self.skipped = 0
 
@@ -81,9 +86,12 @@ class Tree:
             name, path, status = waiting.pop()
             yield name, path, status
             if stat.S_ISDIR(status.st_mode):
-                inside = [child for child in _names(path) if path / child not in self._without]
+                inside = [child for child in _names(path) if self._wanted(path, child)]
                 prefix = f"{name}/" if name else ""
                 waiting += [(prefix + child, path / child, _look(path / child, follow=False)) for child in inside]
+
+    def _wanted(self, folder: Path, name: str) -> bool:
+        return folder / name not in self._without and not any(fnmatchcase(name, pattern) for pattern in self._exclude)
 
 
 class _Unchanging:
