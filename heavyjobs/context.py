@@ -24,7 +24,7 @@ from heavyjobs import events, outputs, programs
 from heavyjobs.errors import FailRequested, JobCancelled, JobDead, JobDefinitionError, UsageError
 from heavyjobs.locations import Locations
 from heavyjobs.model import DEPTH_MAX, Cancelled, Cause, ClaimKey, Dead, E, JobState, Outcome, R, S, Succeeded, short_id
-from heavyjobs.values import CHECKPOINT_MAX_BYTES, RESULT_MAX_BYTES, STATUS_MAX_BYTES, JsonText, encode
+from heavyjobs.values import CHECKPOINT_MAX_BYTES, RESULT_MAX_BYTES, STATUS_MAX_BYTES, JsonText, encode, visible
 
 if TYPE_CHECKING:
     from heavyjobs.job import Job
@@ -85,6 +85,16 @@ class Assignment:
     checkpoint: JsonText | None
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What `fail` was called with: the error as JSON, its type's name, a line for people, and whether to try again."""
+
+    error: JsonText
+    type: str
+    message: str
+    retry: bool
+
+
 class _Base(Generic[S, E]):
     """What both contexts share: everything that does not wait."""
 
@@ -93,7 +103,7 @@ class _Base(Generic[S, E]):
         self._link: Final = link
         self._job: Final = job
         self._locations: Final = locations
-        self._failure: tuple[JsonText, str, bool] | None = None
+        self._failure: Failure | None = None
         self._workspace: Path | None = None
         self._checkpoint = assignment.checkpoint
         self._spawned: Counter[str] = Counter()
@@ -151,8 +161,11 @@ class _Base(Generic[S, E]):
             )
         plain = adapter.dump_python(error, mode="json", by_alias=True)
         text = encode(plain, what=f"the error of {self._assignment.kind}", max_bytes=RESULT_MAX_BYTES)
-        self._failure = (text, type(error).__name__, retry)
-        raise FailRequested(str(error))
+        name = type(error).__name__
+        # An error model that says itself in its own words says it best.
+        said = str(error) if type(error).__str__ not in (BaseModel.__str__, object.__str__) else f"{name}: {text[:500]}"
+        self._failure = Failure(text, name, visible(said), retry)
+        raise FailRequested(said)
 
     def resume(self, model: type[M]) -> M | None:
         """The newest checkpoint of any earlier attempt, or None."""
@@ -174,8 +187,8 @@ class _Base(Generic[S, E]):
     # -- for the worker, not for jobs
 
     @property
-    def failure(self) -> tuple[JsonText, str, bool] | None:
-        """Error, its name and `retry` when `fail` was called."""
+    def failure(self) -> Failure | None:
+        """Set when `fail` was called."""
         return self._failure
 
     def clean_up(self) -> None:

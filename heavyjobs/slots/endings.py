@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
+from heavyjobs.context import Failure
 from heavyjobs.errors import CancelRequested, InvalidParameters, UnknownKind, Unstorable
 from heavyjobs.events import ENDED, Ended, Usage
 from heavyjobs.job import AnyJob
 from heavyjobs.model import Ending
-from heavyjobs.values import RESULT_MAX_BYTES, JsonText, encode, visible
+from heavyjobs.values import RESULT_MAX_BYTES, encode, visible
 
 _TRACEBACK_MAX_CHARS: Final = 32 << 10
 _MESSAGE_MAX_CHARS: Final = 4 << 10
-
-Failure: TypeAlias = tuple[JsonText, str, bool]
-"""What `ctx.fail` was given: the error, its type's name, and whether trying again makes sense."""
 
 
 def returned(job: AnyJob, result: Any, failure: Failure | None) -> Ended:
@@ -61,8 +59,8 @@ def dump(ended: Ended, *, usage: Usage, worn: bool) -> bytes:
 
 
 def _failed(failure: Failure) -> Ended:
-    error, name, retry = failure
-    return Ended(ending=Ending.FAILED, error=error, type=name, retry=retry, message=f"{name}: {error[:200]}")
+    message = _cut(failure.message, _MESSAGE_MAX_CHARS)
+    return Ended(ending=Ending.FAILED, error=failure.error, type=failure.type, retry=failure.retry, message=message)
 
 
 def _without_our_frames(error: BaseException) -> BaseException:

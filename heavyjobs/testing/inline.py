@@ -174,7 +174,7 @@ def _ended(ctx: Context[S, E] | AsyncContext[S, E], done: Inline[R, S, E]) -> Ge
     finally:
         ctx.clean_up()
         if ctx.failure is not None:
-            text, _, done.retry = ctx.failure
+            text, done.retry = ctx.failure.error, ctx.failure.retry
             adapter = done.job.error_adapter()
             done.error = None if adapter is None else adapter.validate_json(text)
             done.returned.clear()
