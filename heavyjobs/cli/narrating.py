@@ -39,9 +39,11 @@ async def tell_live(client: Client, job: UUID, teller: Teller) -> JobRecord:
                     teller.status(status)
             case StateChanged(JobState.RUNNING, claim=claim):
                 await narrator.expect(claim)
-            case StateChanged(claim=claim):
+            case StateChanged(state, claim=claim):
                 await narrator.at(claim)
                 await narrator.close()
+                if not state.ended:
+                    teller.waits(await client.get(job))
             case _:
                 await narrator.expect()
     return await client.get(job)

@@ -8,8 +8,8 @@ from typing import Any, Final, cast
 
 import orjson
 
-from heavyjobs.cli.render import safe
-from heavyjobs.model import Bill, Ending, InvocationRecord, JobRecord, JobState
+from heavyjobs.cli.render import clock, safe
+from heavyjobs.model import Bill, Cause, Ending, InvocationRecord, JobRecord, JobState
 from heavyjobs.units import show_bytes, show_seconds
 from heavyjobs.values import decode
 
@@ -22,7 +22,8 @@ def since(when: datetime) -> float:
 
 
 def ago(when: datetime) -> str:
-    return f"{show_seconds(since(when))} ago"
+    passed = since(when)
+    return "just now" if passed < 1 else f"{show_seconds(passed)} ago"
 
 
 def until(when: datetime) -> str:
@@ -51,6 +52,13 @@ def next_step(job: JobRecord) -> str:
     return f"{budget}, next one {until(job.due_at)}" if job.due_at else f"{budget}, next one soon"
 
 
+def waiting(job: JobRecord) -> str:
+    """What a job waits for: `scheduled for 12:04:11`, `ready, in queue films`."""
+    if job.due_at:
+        return f"scheduled for {clock(job.due_at)}"
+    return f"{job.state}, in queue {safe(job.policy.queue)}"
+
+
 # -- invocations
 
 
@@ -77,8 +85,31 @@ def how_it_ended(invocation: InvocationRecord) -> str:
         case Ending.SUCCEEDED:
             return f"succeeded in {time}"
         case ending:
-            why = f": {safe(invocation.cause.message)}" if invocation.cause and invocation.cause.message else ""
-            return f"{ending.value.replace('_', ' ')} after {time}{why}"
+            reason = f": {why(invocation.cause)}" if invocation.cause and invocation.cause.message else ""
+            return f"{ending.value.replace('_', ' ')} after {time}{reason}"
+
+
+def why(cause: Cause) -> str:
+    """`OSError: disk full`, the type once, however the message begins; a typed error by its fields, not as JSON."""
+    name, message = type_name(cause), one_line(cause.message)
+    if cause.ending is Ending.FAILED and message.startswith("{"):
+        message = ", ".join(f"{field} {text}" for field, text in _fields(cause.message)) or message
+    return f"{name}: {message}" if name and not message.startswith(name) else message
+
+
+def one_line(text: str) -> str:
+    return safe(" ".join(text.split()))
+
+
+def type_name(cause: Cause) -> str:
+    return safe((cause.type or "").rpartition(".")[2])
+
+
+def _fields(message: str) -> list[tuple[str, str]]:
+    try:
+        return facts(message)
+    except ValueError:  # it only looked like JSON
+        return []
 
 
 def cost(bill: Bill, *, whole: bool) -> str:
@@ -131,7 +162,9 @@ def _details(status: Mapping[str, Any], done: float) -> list[str]:
 
 
 def _amount(number: float, unit: str) -> str:
-    return show_bytes(number) if unit == "bytes" else f"{number:,.0f} {unit}".rstrip()
+    if unit == "bytes":
+        return show_bytes(number)
+    return f"{number:,.0f} {unit.removesuffix('s') if number == 1 else unit}".rstrip()
 
 
 # -- values

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from heavyjobs.cli import exits
 from heavyjobs.cli.documents import job_document
 from heavyjobs.cli.exits import Exit
-from heavyjobs.cli.phrases import facts, standing
+from heavyjobs.cli.phrases import facts, standing, type_name, why
 from heavyjobs.cli.render import COLOURS, answer, columns, paint, safe, to_json
-from heavyjobs.model import Cause, JobRecord, short_id
+from heavyjobs.model import JobRecord, short_id
 
 _INDENT = "  "
 
@@ -41,10 +41,10 @@ def print_ending(job: JobRecord, *, json_: bool) -> Exit:
 
 def print_outcome(job: JobRecord) -> None:
     """Print the result, or why there is none."""
+    if job.cause and job.state.ended and job.result is None:
+        answer(_INDENT + cause_line(job))
     for line in fact_lines(facts(job.result) or facts(job.error)):
         answer(line)
-    if job.cause and job.state.ended and job.result is None:
-        answer(_INDENT + cause_line(job.cause))
 
 
 def fact_lines(pairs: Sequence[tuple[str, str]]) -> list[str]:
@@ -54,7 +54,9 @@ def fact_lines(pairs: Sequence[tuple[str, str]]) -> list[str]:
     return [_INDENT + line for line in columns([pair if pair[0] else pair[1:] for pair in pairs])]
 
 
-def cause_line(cause: Cause) -> str:
-    """`raised: builtins.OSError: disk full`."""
-    kind = f"{safe(cause.type)}: " if cause.type else ""
-    return f"{cause.ending.value.replace('_', ' ')}: {kind}{safe(cause.message)}"
+def cause_line(job: JobRecord) -> str:
+    """`raised: OSError: disk full`; of a typed error, whose fields are shown elsewhere, only the name."""
+    if job.cause is None:
+        return ""
+    ending = job.cause.ending.value.replace("_", " ")
+    return f"{ending}: {type_name(job.cause)}" if job.error and job.cause.type else f"{ending}: {why(job.cause)}"

@@ -34,6 +34,10 @@ class Screen(Protocol):
         """Show the latest status instead of the one before; None takes it away. `stamp` goes before it in a line."""
         ...
 
+    def waits(self, reason: str) -> None:
+        """Show what is waited for, where that is not a line in the way of others."""
+        ...
+
 
 class PlainScreen(Screen):
     """Lines on stdout.
@@ -69,6 +73,10 @@ class PlainScreen(Screen):
             self._next_status = now + STATUS_EVERY_SECONDS
             self.line(stamp + status_line(status))
 
+    @override
+    def waits(self, reason: str) -> None:
+        pass
+
 
 class LiveScreen(Screen):
     """Lines that scroll by above the latest status."""
@@ -101,6 +109,10 @@ class LiveScreen(Screen):
     @override
     def status(self, status: Any, *, stamp: str) -> None:
         self._live.update("" if status is None else _bar(status), refresh=True)
+
+    @override
+    def waits(self, reason: str) -> None:
+        self._live.update(reason, refresh=True)
 
 
 def _bar(status: Any) -> RenderableType:

@@ -13,7 +13,7 @@ from heavyjobs.cli.printing import cause_line, fact_lines, headline
 from heavyjobs.cli.render import answer, clock, columns, dim, safe, safe_lines, to_json
 from heavyjobs.cli.session import with_client
 from heavyjobs.client import Client
-from heavyjobs.model import InvocationRecord, JobRecord, Policy, short_id
+from heavyjobs.model import Ending, InvocationRecord, JobRecord, Policy, short_id
 from heavyjobs.units import show_bytes, show_seconds
 
 _INDENT = "  "
@@ -49,8 +49,8 @@ def _page(job: JobRecord, invocations: Sequence[InvocationRecord]) -> Iterator[s
     if invocations and not job.state.ended:
         yield from _section("status", facts(invocations[-1].status))
     yield from _section("result", facts(job.result))
-    yield from _section("error", facts(job.error))
     yield from _cause(job)
+    yield from _section("error", facts(job.error))
     if invocations:
         yield from ("", dim("attempts"))
         yield from (_INDENT + line for line in columns([_attempt(invocation) for invocation in invocations]))
@@ -92,8 +92,9 @@ def _section(title: str, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 def _cause(job: JobRecord) -> Iterator[str]:
     if job.cause is not None and job.result is None:
-        yield from ("", dim("cause"), _INDENT + cause_line(job.cause))
-        yield from (_INDENT + line for line in safe_lines(job.cause.traceback or ""))
+        yield from ("", dim("cause"), _INDENT + cause_line(job))
+        if job.cause.ending is not Ending.CANCELLED:  # where a cancel found the job is no fault of it
+            yield from (_INDENT + line for line in safe_lines(job.cause.traceback or ""))
 
 
 def _attempt(invocation: InvocationRecord) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 import click
 
-from heavyjobs.cli.phrases import cost, how_it_ended, next_step, place
+from heavyjobs.cli.phrases import cost, how_it_ended, next_step, place, waiting
 from heavyjobs.cli.render import Colour, clock, colourful, dim, paint, safe, to_json
 from heavyjobs.cli.screen import Screen
 from heavyjobs.model import Ending, InvocationRecord, JobRecord, LogLine
@@ -24,6 +24,7 @@ class Teller(Protocol):
     def line(self, line: LogLine) -> None: ...
     def status(self, status: Any) -> None: ...
     def ends(self, invocation: InvocationRecord, job: JobRecord) -> None: ...
+    def waits(self, job: JobRecord) -> None: ...
 
 
 class ForPeople(Teller):
@@ -54,6 +55,9 @@ class ForPeople(Teller):
         text = paint(how_it_ended(invocation), "green" if invocation.ending is Ending.SUCCEEDED else "red")
         self._screen.line(dim(stamp) + _GAP + text + (f"   ({bill})" if bill else "") + (f"; {after}" if after else ""))
 
+    def waits(self, job: JobRecord) -> None:
+        self._screen.waits(waiting(job))
+
 
 class Raw(Teller):
     """Nothing but the text of the lines."""
@@ -71,6 +75,9 @@ class Raw(Teller):
         pass
 
     def ends(self, invocation: InvocationRecord, job: JobRecord) -> None:
+        pass
+
+    def waits(self, job: JobRecord) -> None:
         pass
 
 

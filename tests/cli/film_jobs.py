@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Never
 
 from pydantic import BaseModel, Field
 
@@ -48,3 +48,17 @@ class Cut(Job[Scenes, Cutting, Torn], kind="film.cut"):
 
     def run(self, ctx: Context[Cutting, Torn]) -> Scenes:
         raise AssertionError("the tests play the coordinator")
+
+
+class Play(Job[float, str], kind="film.play"):
+    """Play a film, or try to."""
+
+    status: str = ""
+    result: float = 0
+
+    config = JobConfig(attempts=1)
+
+    def run(self, ctx: Context[str, Never]) -> float:
+        print("\x1b[2Jrolling")  # noqa: T201 - it becomes the log
+        ctx.report(self.status * 1_000_000)
+        return float("nan") if self.result < 0 else self.result

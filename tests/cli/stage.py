@@ -25,10 +25,6 @@ from heavyjobs.values import JsonText
 T = TypeVar("T")
 
 HERE: Final = Path(__file__).parent
-CONFIG: Final = f"""
-modules = ["film_jobs"]
-path = ["{HERE}"]
-"""
 BILL: Final = Bill(wall_seconds=569.0, cpu_seconds=1022.0, memory_peak_bytes=412 << 20, read_bytes=1 << 30, written_bytes=0)
 
 
@@ -39,12 +35,12 @@ class Stage:
         url: of the database; there is none before the first submit.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, modules: Sequence[str] = ("film_jobs",)) -> None:
         self.folder: Final = folder
         self.url: Final = f"sqlite:///{folder}/heavyjobs.db"
         self._session: UUID | None = None
         self._lines: Final[dict[ClaimKey, int]] = {}
-        (folder / "heavyjobs.toml").write_text(CONFIG)
+        (folder / "heavyjobs.toml").write_text(f"modules = {json.dumps(modules)}\npath = [{json.dumps(str(HERE))}]\n")
 
     @property
     def database(self) -> Path:

@@ -23,6 +23,7 @@ from heavyjobs.model import Bill
             "packing   61 %   23.4 GiB   71.0 MiB/s   3 min 00 s left",
         ),
         ({"done": 1200, "total": 4812, "unit": "files", "item": "a.jpg"}, "25 %   1,200 files   a.jpg"),
+        ({"done": 1, "total": 2, "unit": "files"}, "50 %   1 file"),
         ({"done": 0, "total": 0}, "done 0, total 0"),
         ({"done": 5, "total": None, "phase": "reading"}, "done 5, phase reading"),
         ({"degrees": 220, "wait_seconds": 90}, "degrees 220, wait_seconds 1 min 30 s"),

@@ -78,15 +78,24 @@ def test_show_tells_everything_about_a_job(stage: Stage, retried: str) -> None:
     assert second.endswith("succeeded in 9 min 29 s                       CPU 17 min 02 s, peak 412 MiB, read 1.0 GiB")
 
 
-def test_show_of_a_dead_job_tells_its_error_cause_and_traceback_safely(stage: Stage) -> None:
+def test_show_of_a_dead_job_tells_its_cause_and_traceback_safely(stage: Stage) -> None:
     job = stage.submit()
     trace = 'Traceback:\n  File "a.py"\nTorn: \x1b[2J7'
-    stage.die(stage.claim(), Cause(Ending.FAILED, "torn \u202e7", "film.Torn", trace), error='{"frame":7}')
+    stage.die(stage.claim(), Cause(Ending.RAISED, "torn \u202e7", "film.Torn", trace))
 
     page = stage.answer("show", job)
 
-    assert "\nerror\n  frame  7\n" in page
-    assert '\ncause\n  failed: film.Torn: torn \\u202e7\n  Traceback:\n    File "a.py"\n  Torn: ␛[2J7\n' in page
+    assert '\ncause\n  raised: Torn: torn \\u202e7\n  Traceback:\n    File "a.py"\n  Torn: ␛[2J7\n' in page
+
+
+def test_show_of_a_job_that_failed_tells_its_error_field_by_field(stage: Stage) -> None:
+    job = stage.submit()
+    stage.die(stage.claim(), Cause(Ending.FAILED, '{"frame":7}', "Torn"), error='{"frame":7}')
+
+    page = stage.answer("show", job)
+
+    assert "\ncause\n  failed: Torn\n\nerror\n  frame  7\n" in page
+    assert "failed after 9 min 29 s: Torn: frame 7 " in page
 
 
 def test_show_of_a_running_job_tells_its_status(stage: Stage) -> None:

@@ -57,7 +57,7 @@ def test_a_unique_key_that_is_taken_submits_nothing_and_says_so(stage: Stage) ->
 def test_the_help_of_submit_lists_the_kinds_with_what_they_do(stage: Stage) -> None:
     answer = stage.answer("submit", "--help")
 
-    assert "film.cut  Cut a film into scenes.\n" in answer
+    assert "  film.cut   Cut a film into scenes.\n" in answer
     assert not stage.database.exists()
 
 
@@ -127,7 +127,7 @@ def test_the_exit_code_of_waiting_tells_a_dead_job(stage: Stage) -> None:
 
         assert process.wait() == Exit.DEAD
     assert stage.jobs()[0].state is JobState.DEAD
-    assert answer.splitlines()[1:] == ["  frame  7", "  failed: Torn: torn at 7"]
+    assert answer.splitlines()[1:] == ["  failed: Torn", "  frame  7"]
 
 
 def test_ctrl_c_ends_the_waiting_and_not_the_job(stage: Stage) -> None:
