@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 from heavyjobs.errors import PathRefused
 from heavyjobs.jobs.trouble import Refused, SourceMissing, TargetTaken, TargetUnusable, stop
 from heavyjobs.locations import Locations
+from heavyjobs.outputs import NAME_MAX_BYTES
 
 CHUNK_BYTES: Final = 1 << 20
 
@@ -60,9 +61,11 @@ def target_path(locations: Locations, text: str, *, overwrite: bool, folder: boo
     path = _allowed(locations, text)
     if not overwrite and os.path.lexists(path):
         stop(TargetTaken, "exists", where=text, would_do="use another target, or overwrite=True")
+    if len(os.fsencode(path.name)) > NAME_MAX_BYTES:
+        stop(TargetUnusable, "the name is too long", where=text, would_do=f"use one of at most {NAME_MAX_BYTES} bytes")
     if not folder and path.is_dir() and not path.is_symlink():
         stop(TargetTaken, "is a folder", where=text, would_do="use another target, or remove it yourself")
-    if not path.parent.is_dir():
+    if not _is_folder(path.parent):
         stop(TargetUnusable, f"there is no folder {path.parent}", where=text, would_do="make it first")
     return path
 
@@ -78,6 +81,13 @@ def open_regular(path: Path) -> BinaryIO:
         file.close()
         raise FileNotFoundError(f"{path} is no regular file any more")
     return file
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # too long to be one
+        return False
 
 
 def _allowed(locations: Locations, text: str) -> Path:

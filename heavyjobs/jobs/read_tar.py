@@ -10,7 +10,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import BinaryIO, Final, cast
+from typing import IO, BinaryIO, Final, cast
 
 from heavyjobs.jobs.members import Data, Member, Sort, safe_name
 from heavyjobs.jobs.places import CHUNK_BYTES
@@ -101,7 +101,22 @@ def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, where: str) -> Iterator
         mode=stat.S_IMODE(info.mode),
         link=link,
     )
-    yield member, tar.extractfile(info) if sort is Sort.FILE else None
+    file = tar.extractfile(info) if sort is Sort.FILE else None
+    yield member, None if file is None else _Checked(file, f"{where}, member {name!r}")
+
+
+class _Checked:
+    """The bytes of a member; an archive that ends within them stops the job."""
+
+    def __init__(self, file: IO[bytes], where: str) -> None:
+        self._file: Final = file
+        self._where: Final = where
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return self._file.read(size)
+        except tarfile.ReadError:
+            stop(Unreadable, "is truncated", where=self._where, would_do=AGAIN)
 
 
 def _mtime_ns(info: tarfile.TarInfo) -> int:
