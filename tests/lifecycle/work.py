@@ -1,0 +1,353 @@
+"""Job types that the tests run: each does one thing that a job may do, good or bad. Workers import this module."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+from pydantic import BaseModel
+
+from heavyjobs import AsyncContext, Context, Job, JobConfig
+from heavyjobs.errors import CancelRequested
+from heavyjobs.model import Cancelled, Dead, Succeeded
+
+QUICK = JobConfig(attempts=3, backoff="20ms", grace="300ms")
+"""Tried again at once, stopped at once."""
+
+
+class Counted(BaseModel):
+    total: int
+
+
+class Counting(BaseModel):
+    done: int
+
+
+class Refused(BaseModel):
+    reason: str
+
+
+class Count(Job[Counted, Counting], kind="tests.count"):
+    """Says something in every way, shows its status, and returns a result."""
+
+    upto: int = 3
+    config = QUICK
+
+    def run(self, ctx: Context[Counting]) -> Counted:
+        print("printed")
+        logging.getLogger("tests").warning("logged")
+        logger.info("loguru says")
+        subprocess.run(["echo", "echoed"], check=True)
+        os.write(2, b"raw words\n")
+        for done in range(1, self.upto + 1):
+            ctx.report(Counting(done=done))
+        return Counted(total=self.upto)
+
+
+class Note(Job[None], kind="tests.note"):
+    """Adds a line to a file: what ran, and how often."""
+
+    path: Path
+    text: str = "ran"
+    config = QUICK
+
+    def run(self, ctx: Context) -> None:
+        note(self.path, f"{self.text} {ctx.attempt}")
+
+
+class Flaky(Job[int], kind="tests.flaky"):
+    """Fails until its attempt number is reached, in the way that it is told."""
+
+    good_from: int
+    how: str = "raise"
+    config = QUICK
+
+    def run(self, ctx: Context) -> int:
+        print(f"attempt {ctx.attempt}")
+        if ctx.attempt < self.good_from:
+            fail_by(self.how)
+        return ctx.attempt
+
+
+class Refuse(Job[None, Any, Refused], kind="tests.refuse"):
+    """Fails with its own error."""
+
+    retry: bool
+    config = QUICK
+
+    def run(self, ctx: Context[Any, Refused]) -> None:
+        ctx.fail(Refused(reason=f"attempt {ctx.attempt}"), retry=self.retry)
+
+
+class Nap(Job[str], kind="tests.nap"):
+    """Says `napping`, and sleeps in the way that it is told until a file is there or the time has passed."""
+
+    seconds: float = 60.0
+    until: Path | None = None
+    how: str = "sleep"
+    config = QUICK
+
+    def run(self, ctx: Context) -> str:
+        print("napping", flush=True)
+        deadline = time.monotonic() + self.seconds
+        while time.monotonic() < deadline and not (self.until and self.until.exists()):
+            nap_by(self.how)
+        return "rested"
+
+
+class LongNap(Nap, kind="tests.long_nap"):
+    """A nap that may take its time to end when it is asked to."""
+
+    config = JobConfig(attempts=3, backoff="20ms", grace="30s")
+
+    def run(self, ctx: Context) -> str:
+        try:
+            return super().run(ctx)
+        except CancelRequested:
+            print("cleaning up", flush=True)
+            while True:
+                time.sleep(0.05)
+
+
+class Timed(Nap, kind="tests.timed"):
+    config = JobConfig(attempts=2, backoff="20ms", grace="200ms", timeout="300ms")
+
+
+class Greedy(Job[None], kind="tests.greedy"):
+    """Takes more memory than it may: in its own process, or in a child program's."""
+
+    in_child: bool
+    config = JobConfig(attempts=1, memory="300MiB", grace="200ms")
+
+    def run(self, ctx: Context) -> None:
+        code = "import time; data = bytearray(250 << 20); data[::4096] = bytes(len(data[::4096])); time.sleep(60)"
+        if self.in_child:
+            with ctx.program([sys.executable, "-c", code]), ctx.program([sys.executable, "-c", code]) as lines:
+                list(lines)
+        else:
+            bytearray(1 << 30)
+
+
+class Steps(Job[list[int]], kind="tests.steps"):
+    """Goes on from its checkpoint; its worker dies once, after the second of four steps."""
+
+    path: Path
+    config = QUICK
+
+    def run(self, ctx: Context) -> list[int]:
+        resumed = ctx.resume(Counting)
+        for step in range(resumed.done if resumed else 0, 4):
+            note(self.path, str(step))
+            ctx.checkpoint(Counting(done=step + 1))
+            if step == 1 and ctx.attempt == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return [int(line) for line in self.path.read_text().split()]
+
+
+class Film(Job[None], kind="tests.film"):
+    """Runs child programs, one of them in a session of its own, until a file is there; then notes that it was done."""
+
+    path: Path
+    number: int
+    until: Path
+    config = JobConfig(attempts=3, backoff="20ms", grace="300ms", cpus=0.1)
+
+    def run(self, ctx: Context) -> None:
+        with ctx.program(["sh", "-c", "sleep 300 & echo filming; sleep 300"]) as lines:
+            print(next(lines), flush=True)
+            subprocess.Popen(["sleep", "300"], start_new_session=True)
+            while not self.until.exists():
+                time.sleep(0.02)
+        note(self.path, str(self.number))
+
+
+class Chatty(Job[None], kind="tests.chatty"):
+    """Says many numbered lines."""
+
+    lines: int
+    config = QUICK
+
+    def run(self, ctx: Context) -> None:
+        for number in range(self.lines):
+            print(f"line {number}")
+
+
+# -- families
+
+
+class Square(Job[int], kind="tests.square"):
+    number: int
+    config = QUICK
+
+    def run(self, ctx: Context) -> int:
+        return self.number * self.number
+
+
+class Nest(Job[int], kind="tests.nest"):
+    """Spawns itself until it is `levels` deep, then counts back."""
+
+    levels: int
+    config = QUICK
+
+    def run(self, ctx: Context) -> int:
+        if self.levels == 0:
+            return 0
+        (below,) = ctx.gather([Nest(levels=self.levels - 1)])
+        return below + 1
+
+
+class Family(Job[int], kind="tests.family"):
+    """Sums squares of children; may die once after it has spawned them."""
+
+    numbers: list[int]
+    dies: bool = False
+    config = QUICK
+
+    def run(self, ctx: Context) -> int:
+        children = [ctx.spawn(Square(number=number), key=f"square {number}") for number in self.numbers]
+        if self.dies and ctx.attempt == 1:
+            os._exit(3)
+        return sum(ctx.gather(children))
+
+
+class AsyncFamily(Job[int], kind="tests.async_family"):
+    numbers: list[int]
+    config = QUICK
+
+    async def run(self, ctx: AsyncContext) -> int:
+        return sum(await ctx.gather([Square(number=number) for number in self.numbers]))
+
+
+class TwoKeys(Job[None], kind="tests.two_keys"):
+    """Uses one key for two different children."""
+
+    config = JobConfig(attempts=1)
+
+    def run(self, ctx: Context) -> None:
+        ctx.spawn(Square(number=1), key="same")
+        ctx.spawn(Square(number=2), key="same")
+
+
+class MixedFamily(Job[list[str]], kind="tests.mixed_family"):
+    """Says how its children ended."""
+
+    gather: bool
+    config = JobConfig(attempts=1, grace="300ms")
+
+    def run(self, ctx: Context) -> list[str]:
+        children = [ctx.spawn(Refuse(retry=False)), ctx.spawn(Nap(seconds=60 if self.gather else 0))]
+        if self.gather:
+            ctx.gather(children)
+        return [name_of(outcome) for outcome in ctx.outcomes(children)]
+
+
+class Waits(Job[None], kind="tests.waits"):
+    """A parent that waits for a child that naps."""
+
+    config = JobConfig(attempts=1, grace="2s")
+
+    def run(self, ctx: Context) -> None:
+        ctx.gather([Nap(seconds=60)])
+
+
+# -- the lane
+
+
+class AsyncNap(Job[str, Counting], kind="tests.async_nap"):
+    seconds: float = 60.0
+    until: Path | None = None
+    config = QUICK
+
+    async def run(self, ctx: AsyncContext[Counting]) -> str:
+        logger.info("napping")
+        ctx.report(Counting(done=ctx.attempt))
+        deadline = time.monotonic() + self.seconds
+        while time.monotonic() < deadline and not (self.until and self.until.exists()):
+            await asyncio.sleep(0.01)
+        return "rested"
+
+
+class Block(Job[str], kind="tests.block"):
+    """Blocks the loop of the lane at its first attempt: in Python, or holding the interpreter's lock."""
+
+    how: str = "spin"
+    until: Path
+    config = JobConfig(attempts=2, backoff="20ms", grace="200ms")
+
+    async def run(self, ctx: AsyncContext) -> str:
+        if ctx.attempt > 1:
+            return "let go"
+        while not self.until.exists():
+            await asyncio.sleep(0.01)
+        while True:
+            nap_by(self.how)
+
+
+class AsyncCrash(Job[None], kind="tests.async_crash"):
+    """Takes the lane down, at every attempt."""
+
+    config = JobConfig(attempts=2, backoff="20ms")
+
+    async def run(self, ctx: AsyncContext) -> None:
+        await asyncio.sleep(0.05)
+        os._exit(7)
+
+
+# -- what these are made of
+
+
+def note(path: Path, text: str) -> None:
+    """Add a line to a file, whole however many do."""
+    with path.open("a") as file:
+        file.write(f"{text}\n")
+
+
+def fail_by(how: str) -> None:
+    match how:
+        case "raise":
+            raise ValueError("not yet")
+        case "exit":
+            os._exit(3)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "segfault":
+            ctypes.string_at(0)
+        case _:
+            raise AssertionError(how)
+
+
+def nap_by(how: str) -> None:
+    match how:
+        case "sleep":
+            time.sleep(0.02)
+        case "spin":
+            for _ in range(100_000):
+                pass
+        case "stubborn":
+            try:
+                time.sleep(60)
+            except BaseException:
+                print("swallowed it", flush=True)
+        case "lock":
+            ctypes.PyDLL(None).sleep(600)
+        case _:
+            raise AssertionError(how)
+
+
+def name_of(outcome: Succeeded[Any] | Dead[Any] | Cancelled) -> str:
+    match outcome:
+        case Succeeded(result):
+            return f"succeeded: {result}"
+        case Dead(error, _):
+            return f"dead: {error}"
+        case Cancelled():
+            return "cancelled"
