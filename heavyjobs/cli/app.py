@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import click
 from typing_extensions import override
@@ -93,14 +93,12 @@ def guarded(run: Callable[[], object]) -> Exit | int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE_CLOSED
     except (KeyboardInterrupt, click.Abort):
-        remark("")
         return Exit.INTERRUPTED
     except click.ClickException as error:
         return _refused(error)
-    except HeavyjobsError as error:
-        _tell(str(error))
-        return exits.of_error(error)
     except Exception as error:
+        if known := _known(error):
+            return max(_failed(each) for each in known)
         if os.environ.get("HEAVYJOBS_DEBUG"):
             raise
         _tell(f"{type(error).__qualname__}: {error}; this is a bug, HEAVYJOBS_DEBUG=1 shows where")
@@ -117,6 +115,21 @@ def _refused(error: click.ClickException) -> Exit:
     if isinstance(error, click.UsageError) and error.ctx is not None:
         remark(f"{error.ctx.command_path} --help shows what would do")
     return Exit.USAGE
+
+
+def _failed(error: HeavyjobsError) -> Exit:
+    _tell(str(error))
+    return exits.of_error(error)
+
+
+def _known(error: Exception) -> list[HeavyjobsError]:
+    """The error, or all in a group of them, where they are of the kind that is fit for people; else none."""
+    if isinstance(error, HeavyjobsError):
+        return [error]
+    if not isinstance(error, ExceptionGroup):
+        return []
+    parts = [_known(part) for part in cast("ExceptionGroup[Exception]", error).exceptions]
+    return [each for part in parts for each in part] if all(parts) else []
 
 
 def _tell(message: str) -> None:

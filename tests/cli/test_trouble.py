@@ -9,6 +9,7 @@ import pytest
 
 from heavyjobs.cli import listing
 from heavyjobs.cli.exits import Exit
+from heavyjobs.errors import StoreUnavailable, UsageError
 from tests.cli.stage import Stage
 
 SUBMIT = ("submit", "film.cut")
@@ -213,3 +214,12 @@ def test_a_bug_is_told_in_one_line_unless_debugging(stage: Stage, monkeypatch: p
         "heavyjobs: KeyError: 'x\\x1b[2J'; this is a bug, HEAVYJOBS_DEBUG=1 shows where\n"
     )
     assert isinstance(stage.run("list", environ={"HEAVYJOBS_DEBUG": "1"}).exception, KeyError)
+
+
+def test_errors_that_came_together_are_all_told(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ExceptionGroup("tasks", [UsageError("one"), ExceptionGroup("inner", [StoreUnavailable("two")])])
+
+    monkeypatch.setattr(listing, "with_client", broken)
+
+    assert refused(stage, "list", code=Exit.DATABASE) == "heavyjobs: one\nheavyjobs: two\n"
