@@ -71,10 +71,10 @@ def toml(table: Mapping[str, Any], path: Sequence[str] = ()) -> Iterator[str]:
         if key not in tables and value is not None:
             yield f"{_key(key)} = {_value(value)}"
     for key, inner in tables.items():
-        if inner:
-            name = [*path, _key(key)]
+        name = [*path, _key(key)]
+        if any(not isinstance(value, dict) for value in inner.values()):
             yield from ("", f"[{'.'.join(name)}]")
-            yield from toml(inner, name)
+        yield from toml(inner, name)
 
 
 def _key(key: str) -> str:
