@@ -164,6 +164,14 @@ class Updating(Harness):
         assert (now.state, now.due_at) == (JobState.READY, None)
         assert await claim_ids(store, session) == [job]
 
+    async def test_a_ready_job_that_is_made_ready_keeps_its_place_in_line(self, store: Store, session: UUID) -> None:
+        [first] = await submit(store)
+        [second] = await submit(store)
+
+        await store.update(first, Changes(delay_seconds=0))
+
+        assert await claim_ids(store, session) == [first, second]
+
     async def test_a_running_job_keeps_what_it_was_started_with_and_cannot_be_delayed(
         self, store: Store, session: UUID
     ) -> None:

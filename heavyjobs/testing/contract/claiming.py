@@ -98,6 +98,12 @@ class Claiming(Harness):
 
         assert order == [jobs[index].id for index in (1, 2, 4, 0, 3)]
 
+    async def test_deeper_jobs_of_another_kind_come_first(self, store: Store, session: UUID) -> None:
+        [shallow] = await submit(store, new_job(kind="demo.a"))
+        [deep] = await submit(store, new_job(kind="demo.b", depth=1))
+
+        assert await claim_ids(store, session, want("demo.a"), want("demo.b")) == [deep, shallow]
+
     async def test_a_job_that_was_handed_back_waits_behind_those_that_waited_longer(self, store: Store, session: UUID) -> None:
         claimed = await running(store, session)
         [waiting] = await submit(store)

@@ -123,6 +123,16 @@ class Recording(Harness):
         invocation = await invocation_of(store, claim)
         assert (invocation.log_lines, invocation.log_bytes) == (3, len(first.data) + len(second.data))
 
+    async def test_chunks_that_arrive_out_of_order_are_counted_and_read_in_order(self, store: Store, session: UUID) -> None:
+        claim = await running(store, session)
+        first, second = chunk(claim, 0, "one", "two"), chunk(claim, 2, "three")
+
+        await record(store, session, logs=[second])
+        await record(store, session, logs=[first])
+
+        assert list(await store.logs(claim.job, claim=claim.number, first=0)) == [first, second]
+        assert (await invocation_of(store, claim)).log_lines == 3
+
     async def test_each_invocation_has_its_own_log(self, store: Store, session: UUID) -> None:
         first = await running(store, session)
         await record(store, session, logs=[chunk(first, 0, "one")], ends=[end(first, HAND_BACK)])
