@@ -16,6 +16,7 @@ from heavyjobs import events
 from heavyjobs.coordinator import journal
 from heavyjobs.coordinator.families import Families
 from heavyjobs.coordinator.invocation import Invocation
+from heavyjobs.coordinator.lease import Lease
 from heavyjobs.coordinator.relay import Relay
 from heavyjobs.coordinator.verdict import Stop
 from heavyjobs.coordinator.wants import Held
@@ -43,6 +44,7 @@ class Dispatch:
         pool: Pool,
         lane: LaneKeeper,
         relay: Relay,
+        lease: Lease,
         on_lane: frozenset[str],
         log_bytes: int,
         spawn: Spawn,
@@ -56,6 +58,7 @@ class Dispatch:
         self._pool = pool
         self._lane = lane
         self._relay = relay
+        self._lease = lease
         self._on_lane = on_lane
         self._log_bytes = log_bytes
         self._spawn = spawn
@@ -124,8 +127,13 @@ class Dispatch:
 
     # -- the way out (the desk of invocations)
 
+    @property
+    def holds(self) -> bool:
+        return self._lease.holds
+
     def news(self, invocation: Invocation) -> None:
-        self._relay.news(invocation)
+        if invocation.stop is not Stop.LOST:
+            self._relay.news(invocation)
 
     def asked(self, invocation: Invocation, asked: events.Asked) -> None:
         if self.families is not None:
@@ -163,7 +171,7 @@ class Dispatch:
             journal.say("lost before its end was written", level="WARNING", job=claim.job, kind=job.kind)
         for job in [job for job in self._waiting if job.claim == claim]:
             self._waiting.remove(job)
-        if (invocation := self.running.get(claim)) is not None:
+        if (invocation := self.running.get(claim)) is not None and invocation.stop is not Stop.LOST:
             journal.say("lost", level="WARNING", job=claim.job, kind=invocation.claimed.kind)
             invocation.stop = None
             self._spawn(invocation.halt(Stop.LOST, grace_seconds=0), f"dropping {short_id(claim.job)}")
@@ -178,6 +186,8 @@ class Dispatch:
                 if grace is None:
                     grace = invocation.claimed.policy.grace_seconds
                 self._spawn(invocation.halt(Stop.CANCEL, grace_seconds=grace), f"cancelling {short_id(order.claim.job)}")
+            elif order.grace_seconds == 0:
+                invocation.hurry()
         else:
             self._give_up({order.claim}, Ending.CANCELLED, JobState.CANCELLED)
 

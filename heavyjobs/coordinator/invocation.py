@@ -37,6 +37,11 @@ PENDING_MAX_BYTES: Final = 4 << 20
 class Desk(Protocol):
     """What an invocation hands its news to."""
 
+    @property
+    def holds(self) -> bool:
+        """Whether this session's claims hold by its own clock."""
+        ...
+
     def news(self, invocation: Invocation) -> None:
         """There is something to write."""
         ...
@@ -99,6 +104,8 @@ class Invocation:
 
     def started(self) -> None:
         self._started = time.monotonic()
+        if self.stop is not None:
+            self.worker.cancel(self.reference)  # the first request may have come before the worker knew of the job
         self._news()
 
     def status(self, status: JsonText) -> None:
@@ -129,11 +136,11 @@ class Invocation:
     async def halt(self, why: Stop, *, grace_seconds: float) -> None:
         """Stop it: ask, wait for the grace, dump the stacks, end the tree. Returns when it is over.
 
-        A second call with less patience shortens the first one's grace.
+        A second call without grace ends the first one's.
         """
         if self.stop is not None:
             if grace_seconds <= 0:
-                self._hurry.set()
+                self.hurry()
             await self.over.wait()
             return
         self.stop = why
@@ -143,6 +150,10 @@ class Invocation:
             await self._over_within(grace_seconds)
         if not self.over.is_set():
             await self._force()
+
+    def hurry(self) -> None:
+        """Take back what is left of its grace."""
+        self._hurry.set()
 
     async def _force(self) -> None:
         self.log.remark("it has not stopped: its stacks, before it is ended by force")
@@ -223,6 +234,9 @@ class Invocation:
     def _close(self, came: Ended | Death, *, worn: bool) -> None:
         usage = came.usage if isinstance(came, Ended) else None
         bill = self.account.bill(time.monotonic() - self._began, usage)
+        if isinstance(came, Death) and not self._desk.holds:
+            # Ended with all others because the lease has lapsed: whoever takes the job back says how it ended.
+            self.stop = Stop.LOST
         if self.stop is not Stop.LOST:
             self.end = self._end(came, bill)
         self.over.set()
