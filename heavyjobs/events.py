@@ -13,15 +13,19 @@ from enum import IntEnum
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
-from pydantic import Discriminator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Discriminator, TypeAdapter, ValidationError
 
 from heavyjobs.errors import HeavyjobsError
 from heavyjobs.model import Ending, Policy
-from heavyjobs.values import NULL, JsonText
+from heavyjobs.values import NULL, JsonText, checked
 
 HEADER: Final = struct.Struct("!IBI")
 FRAME_MAX_BYTES: Final = 8 << 20
 """Above any bounded body: a result of 1 MiB can grow sixfold when it is quoted."""
+
+
+Checked: TypeAlias = Annotated[JsonText, AfterValidator(checked)]
+"""JSON from a worker, where any code may have written to the pipe."""
 
 
 class Code(IntEnum):
@@ -124,8 +128,8 @@ class Ended:
 
     ending: Ending
     retry: bool = True
-    result: JsonText | None = None
-    error: JsonText | None = None
+    result: Checked | None = None
+    error: Checked | None = None
     message: str = ""
     type: str | None = None
     traceback: str | None = None
@@ -160,7 +164,7 @@ class NewChild:
     key: str
     kind: str
     version: int
-    parameters: JsonText
+    parameters: Checked
     policy: Policy
 
 
@@ -168,7 +172,7 @@ class NewChild:
 class Checkpoint:
     """Keep this for the next attempt. Answered with null once it is stored."""
 
-    data: JsonText
+    data: Checked
     verb: Literal["checkpoint"] = "checkpoint"
 
 

@@ -185,7 +185,7 @@ class Job(BaseModel, Generic[R, S, E]):
                 text = encode(upgraded, what=f"{cls.kind}.upgrade", max_bytes=PARAMETERS_MAX_BYTES)
             return cls.model_validate_json(text)
         except ValidationError as error:
-            raise InvalidParameters(cls.kind, _problems(cls, error)) from None
+            raise InvalidParameters(cls.kind, problems(error, cls)) from None
         except Unstorable as error:
             raise InvalidParameters(cls.kind, [("upgrade", str(error))]) from None
 
@@ -274,12 +274,12 @@ def _resolved(argument: Any) -> Any:
     return type(None) if argument is None else argument
 
 
-def _problems(cls: type[AnyJob], error: ValidationError) -> list[tuple[str, str]]:
+def problems(error: ValidationError, model: type[BaseModel] | None = None) -> list[tuple[str, str]]:
     """pydantic's reasons, said for people: which field, what is wrong, what would do."""
-    names = [field.alias or name for name, field in cls.model_fields.items()]
+    names = [field.alias or name for name, field in model.model_fields.items()] if model else []
     found: list[tuple[str, str]] = []
     for problem in error.errors(include_url=False):
-        field = ".".join(str(part) for part in problem["loc"]) or "parameters"
+        field = ".".join(str(part) for part in problem["loc"]) or "value"
         match problem["type"]:
             case "missing":
                 reason = "is missing"

@@ -1,7 +1,7 @@
 """The written form of log lines: worker, coordinator, stores and readers all use these few functions.
 
-A line is the JSON array `[time, source, level, text]`, with a fifth element `1` where the text goes on in the next line. A chunk
-is a JSON array of such lines. The coordinator joins lines to chunks without decoding them.
+A line is the JSON array `[time, source, level, text]`, with a fifth element `1` where the text goes on in the next line. A
+chunk is a JSON array of such lines. The coordinator joins lines to chunks without decoding them.
 """
 
 from __future__ import annotations
@@ -32,11 +32,15 @@ def encode_lines(time: float, source: Source, level: int | None, text: str) -> l
 
 def join_lines(lines: Iterable[bytes]) -> str:
     """The data of a chunk that holds these lines."""
-    return (b"[" + b",".join(lines) + b"]").decode()
+    # Any code in a worker may have written to its pipe: what is not text must not spoil the batch it is stored with.
+    return (b"[" + b",".join(lines) + b"]").decode("utf-8", "backslashreplace").replace("\0", "␀")
 
 
 def decode_chunk(claim: int, first: int, data: str) -> Iterator[LogLine]:
     """Read a chunk's lines, numbered from `first`."""
-    lines: list[list[Any]] = orjson.loads(data)
+    try:
+        lines: list[list[Any]] = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        lines = [[0.0, Source.HEAVYJOBS, 40, "these lines cannot be read: the job has written to its worker's pipe itself"]]
     for number, line in enumerate(lines, first):
         yield LogLine(claim, number, line[0], Source(line[1]), line[2], line[3], len(line) > 4)

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Generic, TypeAlias
+from typing import Final, Generic, Never, TypeAlias
 from uuid import UUID
 
-from typing_extensions import Never, TypeVar
+from typing_extensions import TypeVar
 
 from heavyjobs.values import JsonText
 

@@ -7,7 +7,8 @@ lone surrogates (PostgreSQL refuses both), NaN and infinities (orjson writes nul
 from __future__ import annotations
 
 import math
-from typing import Any, Final, NewType
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, NewType, cast
 
 import orjson
 
@@ -48,37 +49,60 @@ def encode(value: object, *, what: str, max_bytes: int) -> JsonText:
     return JsonText(data.decode())
 
 
+def checked(text: JsonText) -> JsonText:
+    """What another process says is JSON, if it is: one that is not would spoil the batch that it is stored with.
+
+    Raises:
+        ValueError: it is not.
+    """
+    orjson.loads(text)
+    if "\0" in text:
+        raise ValueError("a NUL character")
+    return text
+
+
 def decode(text: str | bytes) -> Any:
     """Read JSON that we wrote."""
     return orjson.loads(text)
 
 
 def _fault(value: object, path: str) -> str | None:
+    """Where and why a value cannot be stored; None when it can."""
     match value:
         case None | bool():
             return None
         case str():
             return _text_fault(value, path)
-        case int():
-            if -(2**63) <= value < 2**64:
-                return None
-            return f"{path}: the integer {str(value)[:24]} needs more than 64 bits; pass it as text"
-        case float():
-            return None if math.isfinite(value) else f"{path}: {value} is not a JSON number; use null or text"
+        case int() | float():
+            return _number_fault(value, path)
         case dict():
-            for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
-                if not isinstance(key, str):
-                    return f"{path}: the key {key!r} is not text"
-                if fault := _text_fault(key, path) or _fault(item, f"{path}.{key}"):  # pyright: ignore[reportUnknownArgumentType]
-                    return fault
-            return None
+            return _first(_item_faults(cast("dict[object, object]", value), path))
         case list() | tuple():
-            for index, item in enumerate(value):  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-                if fault := _fault(item, f"{path}[{index}]"):  # pyright: ignore[reportUnknownArgumentType]
-                    return fault
-            return None
+            items = enumerate(cast("Sequence[object]", value))
+            return _first(_fault(item, f"{path}[{index}]") for index, item in items)
         case _:
             return f"{path}: {type(value).__name__} is not JSON; use text, numbers, lists, dicts, or a pydantic model"
+
+
+def _first(faults: Iterable[str | None]) -> str | None:
+    return next((fault for fault in faults if fault), None)
+
+
+def _item_faults(items: dict[object, object], path: str) -> Iterator[str | None]:
+    for key, item in items.items():
+        if isinstance(key, str):
+            yield _text_fault(key, path)
+            yield _fault(item, f"{path}.{key}")
+        else:
+            yield f"{path}: the key {key!r} is not text"
+
+
+def _number_fault(number: float, path: str) -> str | None:
+    if isinstance(number, float):
+        return None if math.isfinite(number) else f"{path}: {number} is not a JSON number; use null or text"
+    if -(2**63) <= number < 2**64:
+        return None
+    return f"{path}: the integer {str(number)[:24]} needs more than 64 bits; pass it as text"
 
 
 def _text_fault(text: str, path: str) -> str | None:

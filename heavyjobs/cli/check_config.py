@@ -11,10 +11,9 @@ import click
 from heavyjobs.cli.common import as_json, common, import_job_types, settings, the_common
 from heavyjobs.cli.exits import Exit
 from heavyjobs.cli.render import answer, remark, safe, to_json
-from heavyjobs.cli.session import store_options
 from heavyjobs.job import kinds
 from heavyjobs.settings import Settings, without_secrets
-from heavyjobs.store import open_store
+from heavyjobs.store import open_store, options_of
 
 
 @common
@@ -46,7 +45,7 @@ def command(context: click.Context, *, connect: bool, json_: bool) -> Exit:
 
 
 async def _connect(settings: Settings) -> None:
-    async with open_store(settings.database.url, store_options(settings)) as store:
+    async with open_store(settings.database.url, options_of(settings.database)) as store:
         await store.check_schema()
         remark(f"{store.url}: connected, the schema fits")
 

@@ -8,9 +8,8 @@ import click
 
 from heavyjobs.cli.common import as_json, common, settings
 from heavyjobs.cli.render import answer, to_json
-from heavyjobs.cli.session import store_options
 from heavyjobs.settings import Settings
-from heavyjobs.store import open_store
+from heavyjobs.store import open_store, options_of
 
 
 @common
@@ -31,5 +30,5 @@ def command(*, json_: bool) -> None:
 
 
 async def _migrate(settings: Settings) -> tuple[str, int, int]:
-    async with open_store(settings.database.url, store_options(settings)) as store:
+    async with open_store(settings.database.url, options_of(settings.database)) as store:
         return (store.url, *await store.migrate())

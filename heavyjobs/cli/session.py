@@ -10,22 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 from heavyjobs.cli.common import settings
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.settings import Settings
-from heavyjobs.store import StoreOptions
+from heavyjobs.store import options_of
 
 if TYPE_CHECKING:
     from heavyjobs.client import Client
 
 T = TypeVar("T")
-
-
-def store_options(settings: Settings) -> StoreOptions:
-    database = settings.database
-    return StoreOptions(
-        timeout_seconds=database.timeout,
-        connections=database.connections,
-        listen_url=database.listen_url,
-        notify=database.notify,
-    )
 
 
 @asynccontextmanager
@@ -40,7 +30,7 @@ async def connected(settings: Settings, *, create: bool) -> AsyncGenerator[Clien
 
     if not create:
         _expect(settings.database.url)
-    async with Client.open(settings.database.url, options=store_options(settings)) as client:
+    async with Client.open(settings.database.url, options=options_of(settings.database)) as client:
         yield client
 
 

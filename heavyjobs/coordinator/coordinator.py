@@ -20,7 +20,7 @@ from heavyjobs.model import Session
 from heavyjobs.settings import Settings
 from heavyjobs.slots.probe import Asked, Probed, probe
 from heavyjobs.slots.tree import adopt_orphans
-from heavyjobs.store import StoreOptions, open_store
+from heavyjobs.store import open_store, options_of
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.preparing import prepare_schema
 from heavyjobs.store.protocol import Store
@@ -112,21 +112,11 @@ def serve(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    async with open_store(settings.database.url, store_options(settings)) as store:
+    async with open_store(settings.database.url, options_of(settings.database)) as store:
         await prepare_schema(store)
         coordinator = Coordinator(settings, store)
         with _signals(coordinator):
             await coordinator.run()
-
-
-def store_options(settings: Settings) -> StoreOptions:
-    database = settings.database
-    return StoreOptions(
-        timeout_seconds=database.timeout,
-        connections=database.connections,
-        listen_url=database.listen_url,
-        notify=database.notify,
-    )
 
 
 @contextmanager

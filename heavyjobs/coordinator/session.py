@@ -96,6 +96,7 @@ class Work:
             pool=self._pool,
             lane=self._lane,
             relay=self._relay,
+            lease=self._lease,
             on_lane=frozenset(kind for kind, seen in probed.kinds.items() if seen.waits),
             log_bytes=self._host.log_bytes,
             spawn=self._spawn,

@@ -51,7 +51,7 @@ def verdict(
     if isinstance(came, Ended) and came.ending is Ending.SUCCEEDED:
         return Verdict(ending=Ending.SUCCEEDED, result=came.result)
     if stop is Stop.CANCEL:
-        return _of(Ending.CANCELLED, "cancelled on request", came)
+        return Verdict(ending=Ending.CANCELLED, cause=Cause(Ending.CANCELLED, "cancelled on request"))
     if isinstance(came, Ended) and came.ending is Ending.FAILED:
         cause = Cause(Ending.FAILED, came.message, type=came.type)
         return Verdict(ending=Ending.FAILED, cause=cause, retry=came.retry, error=came.error)

@@ -6,10 +6,12 @@ import traceback
 from dataclasses import replace
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from heavyjobs.context import Failure
 from heavyjobs.errors import CancelRequested, InvalidParameters, UnknownKind, Unstorable
 from heavyjobs.events import ENDED, Ended, Usage
-from heavyjobs.job import AnyJob
+from heavyjobs.job import AnyJob, problems
 from heavyjobs.model import Ending
 from heavyjobs.values import RESULT_MAX_BYTES, encode, visible
 
@@ -26,7 +28,11 @@ def returned(job: AnyJob, result: Any, failure: Failure | None) -> Ended:
     if failure is not None:
         return _failed(failure)
     adapter = job.result_adapter()
-    plain = adapter.dump_python(adapter.validate_python(result), mode="json", by_alias=True)
+    try:
+        plain = adapter.dump_python(adapter.validate_python(result), mode="json", by_alias=True)
+    except ValidationError as error:
+        reasons = "; ".join(f"{field}: {reason}" for field, reason in problems(error))
+        raise Unstorable(f"the result of {job.kind} is not what its class says: {reasons}") from None
     text = encode(plain, what=f"the result of {job.kind}", max_bytes=RESULT_MAX_BYTES)
     if job.retry_if(result):
         return Ended(ending=Ending.RAISED, message=f"retry_if: the result is to be tried for again: {text[:200]}")

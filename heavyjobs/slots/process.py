@@ -45,7 +45,7 @@ from heavyjobs.model import Source
 from heavyjobs.slots import child
 from heavyjobs.slots.rawlines import RawLines
 from heavyjobs.slots.tree import Root, Swept, end
-from heavyjobs.values import JsonText
+from heavyjobs.values import STATUS_MAX_BYTES, JsonText, checked
 
 _BITE_BYTES: Final = 1 << 16
 _PIPE_BYTES: Final = 1 << 20
@@ -235,7 +235,7 @@ class WorkerProcess:
                 del self._listeners[reference]
                 listener.ended(ended)
             case Code.STATUS if listener:
-                listener.status(JsonText(body.decode()))
+                listener.status(_status(body))
             case Code.STARTED if listener:
                 listener.started()
             case Code.ASK if listener:
@@ -372,3 +372,17 @@ def _read(descriptor: int) -> bytes | None:
         return os.read(descriptor, _BITE_BYTES)
     except BlockingIOError:
         return None
+
+
+def _status(body: bytes) -> JsonText:
+    """The status in a frame.
+
+    Raises:
+        BrokenFrame: it is not.
+    """
+    if len(body) > STATUS_MAX_BYTES:
+        raise BrokenFrame("a status larger than any")
+    try:
+        return checked(JsonText(body.decode()))
+    except ValueError:
+        raise BrokenFrame("a status that is not JSON") from None

@@ -54,6 +54,7 @@ class Serial:
                     pass  # the answer to a request that was given up
 
     def _invoke(self, reference: int, run: events.Run) -> None:
+        self._wire.shield.open()
         meter = Meter()
         limit_memory(run.memory_bytes)
         ended = self._run(run, reference)

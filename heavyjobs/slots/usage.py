@@ -12,9 +12,11 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from heavyjobs.events import Usage
 
+_LAST_WORDS_BYTES: Final = 16 << 20
 _IO = Path("/proc/self/io")
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
@@ -50,10 +52,12 @@ def limit_memory(limit_bytes: int | None) -> None:
     """Bound what this process and each of its children may allocate; None lifts the bound.
 
     It limits data (heap and private mappings), not address space, so files mapped into memory are free; the sum over the tree
-    is watched by the coordinator.
+    is watched by the coordinator. What this process has already, and a little to say what went wrong, is left to it.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    soft = hard if limit_bytes is None else limit_bytes if hard == resource.RLIM_INFINITY else min(limit_bytes, hard)
+    soft = hard if limit_bytes is None else max(limit_bytes, _memory("VmData") + _LAST_WORDS_BYTES)
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 

@@ -22,16 +22,27 @@ class Shield:
 
     def __init__(self) -> None:
         self._depth = 0
+        self._open = False
         self._armed = False
         self._requested = False
+
+    def open(self) -> None:
+        """An invocation is here: from now on a request to stop is remembered."""
+        self._requested = False
+        self._open = True
 
     def arm(self) -> None:
-        """From here on a request to stop is raised, once."""
-        self._requested = False
+        """From now on it is raised, once.
+
+        Raises:
+            CancelRequested: it has come already.
+        """
         self._armed = True
+        self._raise_if_due()
 
     def disarm(self) -> None:
-        self._armed = False
+        """The invocation's own code is over: a request that comes now is nobody's."""
+        self._open = self._armed = False
 
     def request(self) -> None:
         """Called in the main thread by the signal's handler.
@@ -39,7 +50,7 @@ class Shield:
         Raises:
             CancelRequested: at once, unless a block is held or it was raised before.
         """
-        self._requested = self._armed
+        self._requested = self._requested or self._open
         self._raise_if_due()
 
     def _raise_if_due(self) -> None:

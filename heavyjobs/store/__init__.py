@@ -6,9 +6,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from heavyjobs.errors import ConfigurationError
+from heavyjobs.settings import DatabaseSettings
 from heavyjobs.store.protocol import Store, StoreOptions
 
-__all__ = ["Store", "StoreOptions", "open_store"]
+__all__ = ["Store", "StoreOptions", "open_store", "options_of"]
 
 _FORMS: Final = "sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database"
 
@@ -33,3 +34,13 @@ def open_store(url: str, options: StoreOptions | None = None) -> Store:
             raise ConfigurationError(
                 f"database URL: no store for {other + '://' if other else 'a URL without scheme'}; use {_FORMS}"
             )
+
+
+def options_of(database: DatabaseSettings) -> StoreOptions:
+    """What the configuration says of the database, its URL aside."""
+    return StoreOptions(
+        timeout_seconds=database.timeout,
+        connections=database.connections,
+        listen_url=database.listen_url,
+        notify=database.notify,
+    )

@@ -1,0 +1,1 @@
+"""How well heavyjobs does, in figures. `scripts/bench` runs it."""
