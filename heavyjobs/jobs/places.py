@@ -61,12 +61,12 @@ def target_path(locations: Locations, text: str, *, overwrite: bool, folder: boo
     path = _allowed(locations, text)
     if not overwrite and os.path.lexists(path):
         stop(TargetTaken, "exists", where=text, would_do="use another target, or overwrite=True")
-    if len(os.fsencode(path.name)) > NAME_MAX_BYTES:
-        stop(TargetUnusable, "the name is too long", where=text, would_do=f"use one of at most {NAME_MAX_BYTES} bytes")
-    if not folder and path.is_dir() and not path.is_symlink():
-        stop(TargetTaken, "is a folder", where=text, would_do="use another target, or remove it yourself")
     if not _is_folder(path.parent):
         stop(TargetUnusable, f"there is no folder {path.parent}", where=text, would_do="make it first")
+    if len(os.fsencode(path.name)) > NAME_MAX_BYTES:
+        stop(TargetUnusable, "the name is too long", where=text, would_do=f"use one of at most {NAME_MAX_BYTES} bytes")
+    if not folder and _is_folder(path) and not path.is_symlink():
+        stop(TargetTaken, "is a folder", where=text, would_do="use another target, or remove it yourself")
     return path
 
 
