@@ -70,6 +70,10 @@ class _Owner:
     uid: int | None
     gid: int | None
 
+    def own(self, path: Path) -> None:
+        if self.uid is not None and self.gid is not None:
+            os.chown(path, self.uid, self.gid)
+
     def run(self, argv: list[str | Path], *, cwd: Path) -> None:
         groups = self._groups()
         done = subprocess.run(  # noqa: S603 - our own words
@@ -123,6 +127,11 @@ class PostgresServer:
         return f"postgresql://postgres:{password}@/{quote(database)}?host={quote(str(self._base))}&port={self.port}"
 
     @property
+    def socket_folder(self) -> Path:
+        """Where the server's Unix socket is, its data and its log."""
+        return self._base
+
+    @property
     def log(self) -> str:
         """What the server wrote until now."""
         path = self._base / "log"
@@ -152,9 +161,7 @@ class PostgresServer:
         password_file = self._base / "password"
         password_file.write_text(self._password)
         password_file.chmod(0o600)
-        if self._owner.uid is not None and self._owner.gid is not None:
-            os.chown(self._base, self._owner.uid, self._owner.gid)
-            os.chown(password_file, self._owner.uid, self._owner.gid)
+        self._owner.own(password_file)
         data = self._base / "data"
         self._owner.run(
             [
@@ -229,6 +236,7 @@ def postgres_server(*, binaries: Path | None = None, settings: Mapping[str, str]
         ["/bin/sh", "-c", _WATCH, "sh", base], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
+        owner.own(base)
         found = readable_by(binaries or find_binaries(), uid=owner.uid, gid=owner.gid, copy_to=base / "postgresql")
         server = PostgresServer(base=base, binaries=found, owner=owner, settings=settings or {})
         server.create()

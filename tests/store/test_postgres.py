@@ -1,4 +1,4 @@
-"""What every store promises, on PostgreSQL."""
+"""The PostgreSQL store keeps the promises of every store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import psycopg
 import pytest
 
 from heavyjobs.store.postgres import PostgresStore
+from heavyjobs.store.protocol import StoreOptions
 from heavyjobs.testing.conformance import Connect, OpenStore, PretendSchema, StoreConformance
+from heavyjobs.testing.contract.claiming import Claiming
+from heavyjobs.testing.contract.ending import Ending
+from heavyjobs.testing.contract.submitting import Submitting
 
 
 class TestPostgres(StoreConformance):
@@ -28,3 +32,15 @@ class TestPostgres(StoreConformance):
                 )
 
         return pretend
+
+
+class TestPostgresWithoutWakeUps(Submitting, Claiming, Ending):
+    """As behind a pooler: no settings of a session, no prepared statements."""
+
+    @pytest.fixture
+    def open_store(self, empty_postgres_url: str) -> OpenStore:
+        return lambda options: PostgresStore(empty_postgres_url, options)
+
+    @pytest.fixture
+    def options(self) -> StoreOptions:
+        return StoreOptions(notify=False)

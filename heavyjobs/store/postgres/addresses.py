@@ -35,15 +35,7 @@ def address(url: str, *, timeout_seconds: float) -> Address:
     Raises:
         ConfigurationError: it is no PostgreSQL URL. The password is not repeated.
     """
-    try:
-        given = conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
-        secret = "@" in url or "password" in url
-        reason = "" if secret else f": {str(error).strip()}"
-        raise ConfigurationError(
-            f"database URL: not a URL of PostgreSQL{reason}; write postgresql://user:password@host:5432/database,"
-            " special characters in user and password percent-encoded"
-        ) from None
+    given = _parameters(url)
     wait = max(2, round(timeout_seconds))
     ours: dict[str, str | int | None] = {
         "fallback_application_name": "heavyjobs",
@@ -55,6 +47,24 @@ def address(url: str, *, timeout_seconds: float) -> Address:
     }
     missing = {name: value for name, value in ours.items() if name not in given}
     return Address(make_conninfo(url, **missing), _shown(given))
+
+
+def _parameters(url: str) -> Mapping[str, str | int | None]:
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        secret = "@" in url or "password" in url
+        raise _refused("not a URL of PostgreSQL" if secret else str(error).strip()) from None
+    if wrong := [port for port in str(given.get("port", "")).split(",") if port and not port.isdecimal()]:
+        raise _refused(f"{wrong[0]!r} is not a port")
+    return given
+
+
+def _refused(reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"database URL: {reason}; write postgresql://user:password@host:5432/database, special characters in user and password"
+        " percent-encoded"
+    )
 
 
 def _shown(given: Mapping[str, object]) -> str:

@@ -8,7 +8,8 @@ from typing import Final, Self
 from uuid import UUID
 
 from heavyjobs.model import ClaimKey, CoordinatorRecord, InvocationRecord, JobRecord, Session
-from heavyjobs.store.postgres import changing, claiming, migrating, reading, recording, sessions, submitting
+from heavyjobs.store.postgres import changing, claiming, migrating, reading, recording, submitting
+from heavyjobs.store.postgres import sessions as coordinating
 from heavyjobs.store.postgres.addresses import address
 from heavyjobs.store.postgres.connecting import Database
 from heavyjobs.store.postgres.errors import told
@@ -122,22 +123,22 @@ class PostgresStore:
     # -- sessions
 
     async def register(self, session: Session) -> None:
-        await self._database.repeated("registering", lambda talk: sessions.register(talk, session))
+        await self._database.repeated("registering", lambda talk: coordinating.register(talk, session))
 
     async def tick(self, session: UUID, held: Collection[ClaimKey]) -> Tick:
-        return await self._database.repeated("ticking", lambda talk: sessions.tick(talk, session, held))
+        return await self._database.repeated("ticking", lambda talk: coordinating.tick(talk, session, held))
 
     async def forfeit(self, observer: UUID, *, session: UUID, tick: int, jitter: float) -> Sequence[ClaimKey] | None:
         # Not repeated: the second try would find the session fenced, and not say what was taken back.
         return await self._database.once(
-            "forfeiting", lambda talk: sessions.forfeit(talk, observer, session=session, tick=tick, jitter=jitter)
+            "forfeiting", lambda talk: coordinating.forfeit(talk, observer, session=session, tick=tick, jitter=jitter)
         )
 
     async def end_session(self, session: UUID) -> None:
-        await self._database.repeated("ending a session", lambda talk: sessions.end_session(talk, session))
+        await self._database.repeated("ending a session", lambda talk: coordinating.end_session(talk, session))
 
-    async def drain(self, sessions_: Collection[UUID]) -> None:
-        await self._database.repeated("asking to drain", lambda talk: sessions.drain(talk, sessions_))
+    async def drain(self, sessions: Collection[UUID]) -> None:
+        await self._database.repeated("asking to drain", lambda talk: coordinating.drain(talk, sessions))
 
     # -- reading
 
