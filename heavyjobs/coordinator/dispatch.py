@@ -191,15 +191,15 @@ class Dispatch:
         else:
             self._give_up({order.claim}, Ending.CANCELLED, JobState.CANCELLED)
 
-    async def hand_back(self, *, hurry: bool) -> None:
-        """Stop all that runs, and give it back without charge; with `hurry` without grace."""
+    def hand_back(self, *, hurry: bool) -> None:
+        """Stop all that runs, and give it back without charge; with `hurry` without grace, what is stopping already too."""
         self._give_up({job.claim for job in self._waiting}, Ending.HANDED_BACK, JobState.READY)
-        await asyncio.gather(
-            *(
-                invocation.halt(Stop.DRAIN, grace_seconds=0 if hurry else invocation.claimed.policy.grace_seconds)
-                for invocation in [*self.running.values()]
-            )
-        )
+        for claim, invocation in [*self.running.items()]:
+            if invocation.stop is None:
+                grace = 0 if hurry else invocation.claimed.policy.grace_seconds
+                self._spawn(invocation.halt(Stop.DRAIN, grace_seconds=grace), f"handing back {short_id(claim.job)}")
+            elif hurry:
+                invocation.hurry()
 
     def _give_up(self, claims: set[ClaimKey], ending: Ending, state: JobState) -> None:
         """End what has not reached a worker yet."""

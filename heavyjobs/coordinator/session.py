@@ -147,8 +147,9 @@ class Work:
         journal.say("draining", running=len(self._dispatch.running), seconds=self._host.drain)
         await _within(self._host.drain, self._dispatch.empty, self._hurry)
         while not self._dispatch.empty.is_set():
-            await self._dispatch.hand_back(hurry=self._hurry.is_set())
-            await _within(1.0, self._dispatch.empty, self._hurry)
+            hurry = self._hurry.is_set()
+            self._dispatch.hand_back(hurry=hurry)
+            await _within(1.0, self._dispatch.empty, *([] if hurry else [self._hurry]))
         await self._relay.flush()
 
     # -- ticking

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,10 +18,9 @@ from typing import Any, Final, Self
 import psutil
 
 from heavyjobs.coordinator import Coordinator
-from heavyjobs.coordinator.coordinator import store_options
 from heavyjobs.settings import Settings
 from heavyjobs.slots.tree import MARKER
-from heavyjobs.store import open_store
+from heavyjobs.store import open_store, options_of
 
 ROOT: Final = Path(__file__).parents[2]
 WORK: Final = "tests.lifecycle.work"
@@ -50,7 +49,7 @@ def configuration(url: str, *, slots: int = 2, notify: bool = True, **coordinato
 async def coordinating(url: str, *, slots: int = 2, notify: bool = True, **coordinator: Any) -> AsyncGenerator[Coordinator]:
     """A coordinator in this process for the length of the block; ready to take jobs when the block begins."""
     settings = Settings.model_validate(configuration(url, slots=slots, notify=notify, **coordinator))
-    async with open_store(url, store_options(settings)) as store:
+    async with open_store(url, options_of(settings.database)) as store:
         one = Coordinator(settings, store)
         running = asyncio.create_task(one.run())
         try:
@@ -125,10 +124,10 @@ def alive(processes: set[psutil.Process]) -> set[psutil.Process]:
     return {process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE}
 
 
-async def until(holds: Callable[[], bool], *, within: float = DEADLINE_SECONDS) -> None:
+async def until(holds: Callable[[], bool | Awaitable[bool]], *, within: float = DEADLINE_SECONDS) -> None:
     """Look until it holds, or fail after the deadline."""
     deadline = time.monotonic() + within
-    while not holds():
+    while not (await found if isinstance(found := holds(), Awaitable) else found):
         assert time.monotonic() < deadline, f"not true within {within} s"
         await asyncio.sleep(0.01)
 

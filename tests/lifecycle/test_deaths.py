@@ -1,0 +1,132 @@
+"""Deaths of a coordinator, by name: nothing of it is left, and another one goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from heavyjobs import Client, Handle
+from heavyjobs.model import Ending, JobState
+from tests.lifecycle.hosts import HASTY, Daemon, alive, marked, until
+from tests.lifecycle.test_cancelling import said
+from tests.lifecycle.work import Film, Nap, Note
+
+
+async def test_a_coordinator_killed_in_the_middle_of_twenty_jobs_leaves_nothing_and_each_job_is_done_once(
+    client: Client, url: str, tmp_path: Path
+) -> None:
+    done, go = tmp_path / "done", tmp_path / "go"
+    films = await client.submit_many([Film(path=done, number=number, until=go) for number in range(20)])
+    with Daemon(tmp_path / "first", url, slots=20, **HASTY) as first:
+        await asyncio.gather(*(said(film, "filming") for film in films))
+        family = first.family()
+        programs = marked()
+        assert len(programs) >= 60, "each film runs three programs"
+
+        first.signal(signal.SIGKILL)
+        await until(lambda: not alive(family | programs), within=2)
+
+    go.touch()
+    with Daemon(tmp_path / "second", url, slots=4, **HASTY):
+        await asyncio.gather(*(film.result(timeout=40) for film in films))
+
+    assert sorted(int(number) for number in done.read_text().split()) == list(range(20))
+    assert await endings(client, films) == Counter({(Ending.FORFEITED, Ending.SUCCEEDED): 20})
+    assert {(await film.job()).claim for film in films} == {2}
+
+
+async def test_a_coordinator_that_stands_still_past_its_lease_loses_its_jobs_and_wakes_up_fenced(
+    client: Client, url: str, tmp_path: Path
+) -> None:
+    nap = await client.submit(Nap(until=tmp_path / "enough"))
+    with Daemon(tmp_path / "first", url, **HASTY) as first:
+        await said(nap, "napping")
+        workers = marked_workers(first)
+        await stand_still(first, client)
+
+        await until(lambda: not alive(workers), within=3)
+        (tmp_path / "enough").touch()
+        with Daemon(tmp_path / "second", url, **HASTY) as second:
+            await second.says("declared dead")
+            assert await nap.result(timeout=20) == "rested"
+
+            first.signal(signal.SIGCONT)
+
+            await first.says("session is over")
+            await until(lambda: first.said.count("session begins") == 2)
+            assert first.process.poll() is None
+            second.signal(signal.SIGTERM)
+            await second.ended()
+            note = await client.submit(Note(path=tmp_path / "notes"))
+            await note.result(timeout=20)
+
+    assert await endings(client, [nap]) == Counter({(Ending.FORFEITED, Ending.SUCCEEDED): 1})
+    assert (await nap.job()).claim == 2
+
+
+async def test_a_guardian_that_was_killed_is_replaced_and_does_its_duty(client: Client, url: str, tmp_path: Path) -> None:
+    film = await client.submit(Film(path=tmp_path / "done", number=1, until=tmp_path / "never"))
+    with Daemon(tmp_path / "host", url, **HASTY) as daemon:
+        await said(film, "filming")
+        guardian(daemon).kill()
+        await daemon.says("the guardian is gone; starting another")
+        family = daemon.family()
+        assert (await film.job()).state is JobState.RUNNING
+
+        daemon.signal(signal.SIGKILL)
+
+        await until(lambda: not alive(family), within=2)
+        await until(lambda: not marked(), within=2)
+
+
+async def test_a_killed_coordinator_that_is_started_again_takes_its_jobs_back_at_once(
+    client: Client, url: str, tmp_path: Path
+) -> None:
+    nap = await client.submit(Nap(until=tmp_path / "enough"))
+    with Daemon(tmp_path / "first", url) as first:
+        await said(nap, "napping")
+        first.signal(signal.SIGKILL)
+        await first.ended()
+    (tmp_path / "enough").touch()
+
+    with Daemon(tmp_path / "second", url, forfeit_after="1h") as second:
+        await second.says("declared dead")
+        assert await nap.result(timeout=20) == "rested"
+
+
+def guardian(daemon: Daemon) -> psutil.Process:
+    (found,) = [process for process in daemon.family() if "heavyjobs.slots.guardian" in process.cmdline()]
+    return found
+
+
+def marked_workers(daemon: Daemon) -> set[psutil.Process]:
+    """What the guardian must end: everything below the server of workers, itself and its helper aside."""
+    servers = [process for process in daemon.family() if "forkserver" in " ".join(process.cmdline())]
+    top = min(servers, key=lambda process: process.create_time())
+    return set(top.children(recursive=True))
+
+
+async def stand_still(daemon: Daemon, client: Client) -> None:
+    """Stop the process, at a moment at which it holds no lock of the database."""
+    while True:
+        daemon.signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(0.5):
+                await client.submit(Nap(until=Path("/")))
+        except (TimeoutError, OSError):
+            daemon.signal(signal.SIGCONT)
+        else:
+            return
+
+
+async def endings(
+    client: Client, handles: Sequence[Handle[None, object, object]] | Sequence[Handle[str, object, object]]
+) -> Counter[tuple[Ending | None, ...]]:
+    """How often which row of endings occurs."""
+    rows = [tuple(one.ending for one in await client.invocations(handle.id)) for handle in handles]
+    return Counter(rows)
