@@ -84,10 +84,12 @@ class Reader:
         executor, self._executor = self._executor, None
         if executor is None:
             return
-        # The thread does this last; it is not waited for here, where a write in another process could hold it up.
+        # What the thread does last may have to wait for its turn; then there is nothing left for `shutdown` to wait for.
         closed = executor.submit(self._close)
-        executor.shutdown(wait=False)
-        await asyncio.shield(asyncio.wrap_future(closed))
+        try:
+            await asyncio.shield(asyncio.wrap_future(closed))
+        finally:
+            executor.shutdown(wait=closed.done())
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do work that only reads."""
