@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +18,9 @@ _TEMPLATE = "migrated"
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A server of this worker's own. Tests that stop it leave it running."""
-    with postgres_server() as server:
+    """A server of this worker's own, of the binaries that HEAVYJOBS_POSTGRES_BIN names, if it does. Tests leave it running."""
+    binaries = os.environ.get("HEAVYJOBS_POSTGRES_BIN")
+    with postgres_server(binaries=Path(binaries) if binaries else None) as server:
         yield server
 
 
