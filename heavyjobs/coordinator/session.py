@@ -200,8 +200,7 @@ class Work:
     def _lapse(self) -> None:
         """Called in the lease's thread: end every tree, before another may take the jobs."""
         workers = [*self._pool.workers, *([self._lane.worker] if self._lane.worker else [])]
-        for worker in workers:
-            end(worker.root, seconds=self._host.kill)
+        end(*(worker.root for worker in workers), seconds=self._host.kill)
 
     # -- claiming
 

@@ -19,7 +19,6 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
@@ -127,8 +126,7 @@ def _obey(words: list[str], roots: dict[int, Root], lease_until: float) -> float
 
 def _end_all(roots: dict[int, Root]) -> None:
     if roots:
-        with ThreadPoolExecutor(min(8, len(roots))) as threads:
-            list(threads.map(end, roots.values()))
+        end(*roots.values())
 
 
 if __name__ == "__main__":

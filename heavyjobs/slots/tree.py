@@ -65,58 +65,67 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end(root: Root, *, seconds: float = 5.0, root_too: bool = True) -> Swept:
-    """Kill the tree: the worker is stopped, its descendants are killed until none is left, the worker goes last.
+def end(*roots: Root, seconds: float = 5.0, root_too: bool = True) -> Swept:
+    """Kill the trees: the workers are stopped, their descendants are killed until none is left, the workers go last.
 
-    Blocks for a few milliseconds to `seconds`; call it in a thread.
+    Blocks for a few milliseconds to `seconds`; call it in a thread. Many trees take hardly longer than one.
 
     Args:
-        root_too: False spares the worker (and does not stop it): for what an invocation left behind.
+        root_too: False spares the workers (and does not stop them): for what an invocation left behind.
     """
     deadline = time.monotonic() + seconds
-    worker = _process(root.pid, root.started)
-    if worker is not None and root_too:
+    workers = [worker for root in roots if (worker := _process(root)) is not None] if root_too else []
+    for worker in workers:
         with suppress(*_GONE):
             # Stopped first, or it could start new ones as fast as they are killed.
             worker.send_signal(signal.SIGSTOP)
     ended: dict[int, str] = {}
-    left = descendants(root)
+    left = descendants(*roots)
     while left and time.monotonic() < deadline:
         for process in left:
             ended.setdefault(process.pid, label(process))
             with suppress(*_GONE):
                 process.kill()
         _wait(left, seconds=0.05)
-        left = descendants(root)
-    if worker is not None and root_too:
+        left = descendants(*roots)
+    for worker in workers:
         with suppress(*_GONE):
             worker.kill()
-        left += _wait([worker], seconds=max(0.1, deadline - time.monotonic()))
+    left += _wait(workers, seconds=max(0.1, deadline - time.monotonic()))
     _reap(ended)
     return Swept(tuple(ended.values()), tuple(label(process) for process in left))
 
 
-def descendants(root: Root) -> list[psutil.Process]:
-    """Everything alive that the worker started, directly or not; the worker itself left out."""
+def descendants(*roots: Root) -> list[psutil.Process]:
+    """Everything alive that the workers started, directly or not; the workers themselves left out."""
+    workers = {root.pid for root in roots}
     children: dict[int, list[psutil.Process]] = {}
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with suppress(*_GONE), process.oneshot():
             if process.status() == psutil.STATUS_ZOMBIE:
-                if _in_session(process, root.pid):
+                if os.getsid(process.pid) in workers:
                     _reap([process.pid])
-                continue
-            if process.pid == root.pid:
-                continue
-            children.setdefault(process.ppid(), []).append(process)
-            if process.create_time() >= root.started - 1 and (_in_session(process, root.pid) or _marked(process, root.marker)):
-                found[process.pid] = process
-    if _process(root.pid, root.started) is not None:
-        found |= {process.pid: process for process in _below(root.pid, children)}
-    for process in list(found.values()):
-        found |= {below.pid: below for below in _below(process.pid, children)}
+            elif process.pid not in workers:
+                children.setdefault(process.ppid(), []).append(process)
+                if _started_by(process, roots):
+                    found[process.pid] = process
+    for pid in [*found, *(root.pid for root in roots if _process(root) is not None)]:
+        found |= {below.pid: below for below in _below(pid, children)}
     found.pop(os.getpid(), None)
     return list(found.values())
+
+
+def _started_by(process: psutil.Process, roots: Iterable[Root]) -> bool:
+    """Whether it is in the session of one of the workers, or carries its marker."""
+    candidates = [root for root in roots if process.create_time() >= root.started - 1]
+    if not candidates:
+        return False
+    session = os.getsid(process.pid)
+    if any(session == root.pid for root in candidates):
+        return True
+    marker = process.environ().get(MARKER)
+    return any(marker == root.marker for root in candidates)
 
 
 def _below(pid: int, children: dict[int, list[psutil.Process]]) -> Iterable[psutil.Process]:
@@ -125,19 +134,11 @@ def _below(pid: int, children: dict[int, list[psutil.Process]]) -> Iterable[psut
         yield from _below(child.pid, children)
 
 
-def _in_session(process: psutil.Process, leader: int) -> bool:
-    return os.getsid(process.pid) == leader
-
-
-def _marked(process: psutil.Process, marker: str) -> bool:
-    return process.environ().get(MARKER) == marker
-
-
-def _process(pid: int, started: float) -> psutil.Process | None:
+def _process(root: Root) -> psutil.Process | None:
     """The process with that pid, if it is still the one that was meant."""
     try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < 0.05 and process.status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(root.pid)
+        same = abs(process.create_time() - root.started) < 0.05 and process.status() != psutil.STATUS_ZOMBIE
     except _GONE:
         return None
     return process if same else None
