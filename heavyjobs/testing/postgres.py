@@ -14,8 +14,6 @@ root; started by root, it runs as `postgres` or `nobody`.
 
 from __future__ import annotations
 
-import os
-import pwd
 import secrets
 import signal
 import socket
@@ -24,7 +22,6 @@ import tempfile
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -33,6 +30,9 @@ import psycopg
 from psycopg import sql
 
 from heavyjobs.testing.postgres_binaries import find_binaries, readable_by
+from heavyjobs.testing.postgres_user import PostgresServerError, ServerUser, server_user
+
+__all__ = ["QUICK", "PostgresServer", "PostgresServerError", "postgres_server"]
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 20.0
@@ -58,52 +58,10 @@ rm -rf "$1"
 """
 
 
-class PostgresServerError(RuntimeError):
-    """The throw-away server could not be started; says why, with the end of its log."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Owner:
-    """The user that the server runs as; None when it is the one we are."""
-
-    name: str | None
-    uid: int | None
-    gid: int | None
-
-    def own(self, path: Path) -> None:
-        if self.uid is not None and self.gid is not None:
-            os.chown(path, self.uid, self.gid)
-
-    def run(self, argv: list[str | Path], *, cwd: Path) -> None:
-        groups = self._groups()
-        done = subprocess.run(  # noqa: S603 - our own words
-            argv, cwd=cwd, user=self.uid, group=self.gid, extra_groups=groups, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise PostgresServerError(f"{Path(argv[0]).name} failed: {(done.stderr or done.stdout).strip()}")
-
-    def start(self, argv: list[str | Path], *, cwd: Path, log: Path) -> subprocess.Popen[bytes]:
-        with log.open("ab") as output:
-            return subprocess.Popen(  # noqa: S603 - our own words
-                argv,
-                cwd=cwd,
-                user=self.uid,
-                group=self.gid,
-                extra_groups=self._groups(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the tests
-            )
-
-    def _groups(self) -> list[int] | None:
-        return None if self.uid is None else []
-
-
 class PostgresServer:
     """A running server; made by `postgres_server`."""
 
-    def __init__(self, *, base: Path, binaries: Path, owner: _Owner, settings: Mapping[str, str]) -> None:
+    def __init__(self, *, base: Path, binaries: Path, owner: ServerUser, settings: Mapping[str, str]) -> None:
         self.binaries = binaries
         self.port = 0
         self._base = base
@@ -228,7 +186,7 @@ def postgres_server(*, binaries: Path | None = None, settings: Mapping[str, str]
         PostgresMissing: no binaries were found; says what would do.
         PostgresServerError: it did not start; says why.
     """
-    owner = _owner()
+    owner = server_user()
     # Short, for a socket's path has room for about a hundred characters.
     short = "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108 - only as the parent of mkdtemp's own folder
     base = Path(tempfile.mkdtemp(prefix="heavyjobs-pg-", dir=short))
@@ -247,16 +205,6 @@ def postgres_server(*, binaries: Path | None = None, settings: Mapping[str, str]
             server.stop(immediate=True)
     finally:
         watcher.communicate()
-
-
-def _owner() -> _Owner:
-    if os.geteuid() != 0:
-        return _Owner(None, None, None)
-    for name in ("postgres", "nobody"):
-        with suppress(KeyError):
-            user = pwd.getpwnam(name)
-            return _Owner(name, user.pw_uid, user.pw_gid)
-    raise PostgresServerError("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as; add one")
 
 
 def _free_port() -> int:

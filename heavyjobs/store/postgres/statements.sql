@@ -249,9 +249,8 @@ WITH told AS (
            AND (job.attempt <> told.attempt OR job.unstarted <> 0)
     RETURNING job.id
 )
-SELECT told.job, told.claim, charged.id IS NOT NULL AS charged
-  FROM told
-  LEFT JOIN charged ON charged.id = told.job;
+SELECT job, claim, job IN (SELECT id FROM charged) AS charged
+  FROM told;
 
 -- name: append_logs
 -- Add chunks of lines to running invocations, counting only what was not there yet; answer which of them are running.
