@@ -21,7 +21,7 @@ def open_store(url: str, options: StoreOptions | None = None) -> Store:
         ConfigurationError: no store speaks that URL; says which forms do.
     """
     options = options or StoreOptions()
-    match urlsplit(url).scheme:
+    match _scheme(url):
         case "sqlite":
             from heavyjobs.store.sqlite import SqliteStore
 
@@ -34,6 +34,13 @@ def open_store(url: str, options: StoreOptions | None = None) -> Store:
             raise ConfigurationError(
                 f"database URL: no store for {other + '://' if other else 'a URL without scheme'}; use {_FORMS}"
             )
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError as error:
+        raise ConfigurationError(f"database URL: {error}; use {_FORMS}") from None
 
 
 def options_of(database: DatabaseSettings) -> StoreOptions:
