@@ -37,7 +37,7 @@ class Shield:
         Raises:
             CancelRequested: it has come already.
         """
-        self._armed = True
+        self._open = self._armed = True
         self._raise_if_due()
 
     def disarm(self) -> None:
