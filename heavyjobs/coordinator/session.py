@@ -43,9 +43,6 @@ from heavyjobs.store.watching import Watcher
 TEND_SECONDS: Final = 0.5
 """How often timeouts are looked at; trees are sampled every second time."""
 
-SCHEDULE_MAX_SECONDS: Final = 1.0
-"""A job may be due that another client has just scheduled: look at least this often."""
-
 PROMOTE_LIMIT: Final = 1000
 ADOPT_LATE_SECONDS: Final = 15.0
 """A claim whose answer was lost may still commit; look once more after this."""
@@ -263,7 +260,9 @@ class Work:
             patience.renew()
             if moved:
                 self._claim_now.set()
-            await _within(min(SCHEDULE_MAX_SECONDS, max(0.0, due_in if due_in is not None else 60.0)), self._schedule_now)
+            # Another client may have scheduled an earlier one, and its wake-up been lost.
+            rest = self._host.poll_every if due_in is None else min(self._host.poll_every, max(0.0, due_in))
+            await _within(rest, self._schedule_now)
 
     async def _listen_on_and_on(self) -> None:
         patience = Patience()

@@ -32,7 +32,7 @@ class Held:
 def wants(
     *, slots: Mapping[str, int], kinds: Mapping[str, KindSeen], held: Iterable[Held], idle_workers: int, lane_size: int
 ) -> Sequence[Want]:
-    """The heads of the lines that could be served, one for each queue, kind and version; empty when all is full.
+    """The heads of the lines that could be served, one for each queue and kind; empty when all is full.
 
     A `def run` job needs a free slot of its queue. The room that a waiting parent gives back takes only deeper jobs than the
     shallowest such parent: its own family can go on, and no more parents come in to wait.
@@ -47,17 +47,16 @@ def wants(
         own = min(idle_workers, max(0, free - len(parked)))
         given = min(idle_workers, max(0, free)) - own
         for kind, seen in kinds.items():
-            for version in range(1, seen.version + 1):
-                if seen.waits:
-                    if lane_room > 0:
-                        found.append(Want(queue=queue, kind=kind, version=version, line=LANE, room=lane_room))
-                    continue
-                if own > 0:
-                    found.append(Want(queue=queue, kind=kind, version=version, line=queue, room=own))
-                if given > 0:
-                    depth = 1 + min(job.depth for job in parked)
-                    line = f"{queue} below waiting parents"
-                    found.append(Want(queue=queue, kind=kind, version=version, line=line, room=given, depth_min=depth))
+            if seen.waits:
+                if lane_room > 0:
+                    found.append(Want(queue=queue, kind=kind, version=seen.version, line=LANE, room=lane_room))
+                continue
+            if own > 0:
+                found.append(Want(queue=queue, kind=kind, version=seen.version, line=queue, room=own))
+            if given > 0:
+                depth = 1 + min(job.depth for job in parked)
+                line = f"{queue} below waiting parents"
+                found.append(Want(queue=queue, kind=kind, version=seen.version, line=line, room=given, depth_min=depth))
     return found
 
 

@@ -104,6 +104,7 @@ class Want:
     """One head of the line that a coordinator can serve.
 
     Attributes:
+        version: take jobs of this version and of older ones.
         line: wants of the same line share `room`, the number of jobs to take at most.
         depth_min: take only jobs at least this deep in their family (the room that a waiting parent made).
     """

@@ -27,6 +27,7 @@ HOT: dict[str, list[str]] = {
     "live_owner": ["heavyjobs_jobs USING INDEX heavyjobs_jobs_live_key (kind=? AND live_key=?)"],
     "next_due": ["heavyjobs_jobs USING COVERING INDEX heavyjobs_jobs_due"],
     "promote": [JOB, "heavyjobs_jobs USING COVERING INDEX heavyjobs_jobs_due (due_at"],
+    "claimable": [SESSION, "heavyjobs_jobs USING COVERING INDEX heavyjobs_jobs_ready"],
     "claim_bands": [BAND, BAND, BAND, BAND],
     "claim_heads": [READY],
     "claim_take": [JOB],
@@ -80,10 +81,9 @@ def test_hot_statements_search_by_index_and_walk_no_table(connection: Connection
 
     for use in HOT[name]:
         assert any(use in step for step in plan), (use, plan)
-    # The next one due is the first of its partial index.
-    assert (
-        not [step for step in plan if re.match(r"SCAN (heavyjobs_\w+|jobs|invocations|children)\b", step)] or name == "next_due"
-    )
+    # The next one due, and any one that is ready, is the first of its partial index.
+    first = name in {"next_due", "claimable"}
+    assert first or not [step for step in plan if re.match(r"SCAN (heavyjobs_\w+|jobs|invocations|children)\b", step)]
 
 
 @pytest.mark.parametrize("name", ["claim_heads", "promote", "list", "invocations", "logs"])

@@ -26,12 +26,16 @@ class _Moved(NamedTuple):
 
 
 async def promote(talk: Talk, *, limit: int) -> tuple[int, float | None]:
+    """Nearly always nothing is due, and one statement has said so."""
+    next_due: list[float] = await talk.rows("next_due", scalar_row)
+    if not next_due or next_due[0] > 0:
+        return 0, next_due[0] if next_due else None
     async with talk.together():
         promoting = await talk.ask("promote", args_row(_Moved), limit=limit)
         looking = await talk.ask("next_due", scalar_row)
         moved = await promoting.fetchall()
         await talk.tell(News(ready={one.queue for one in moved}, jobs=[one.job for one in moved]))
-        next_due: list[float] = await looking.fetchall()
+        next_due = await looking.fetchall()
     return len(moved), next_due[0] if next_due else None
 
 

@@ -36,12 +36,13 @@ async def register(talk: Talk, session: Session) -> None:
 
 
 async def tick(talk: Talk, session: UUID, held: Collection[ClaimKey]) -> Tick:
-    """Four statements in one pipeline are one implicit transaction and one round trip."""
+    """All statements in one pipeline are one implicit transaction and one round trip."""
     jobs, claims = [claim.job for claim in held], [claim.number for claim in held]
     async with talk.connection.pipeline():
         ticking = await talk.ask("tick", args_row(_Ticked), session=session)
-        losing = await talk.ask("lost_claims", args_row(ClaimKey), session=session, jobs=jobs, claims=claims)
-        cancelling = await talk.ask("cancels", args_row(_cancel_order), session=session, jobs=jobs, claims=claims)
+        concern = {"session": session, "jobs": jobs, "claims": claims}
+        losing = await talk.ask("lost_claims", args_row(ClaimKey), **concern) if held else None
+        cancelling = await talk.ask("cancels", args_row(_cancel_order), **concern) if held else None
         seeing = await talk.ask("other_sessions", kwargs_row(session_seen), session=session)
     ticked = await ticking.fetchone()
     if ticked is None:
@@ -49,8 +50,8 @@ async def tick(talk: Talk, session: UUID, held: Collection[ClaimKey]) -> Tick:
     return Tick(
         number=ticked.number,
         drain=ticked.drain,
-        lost=tuple(await losing.fetchall()),
-        cancels=tuple(await cancelling.fetchall()),
+        lost=tuple(await losing.fetchall()) if losing else (),
+        cancels=tuple(await cancelling.fetchall()) if cancelling else (),
         others=tuple(await seeing.fetchall()),
     )
 

@@ -15,7 +15,7 @@ from heavyjobs.errors import ClaimLost
 from heavyjobs.model import ClaimKey, short_id
 from heavyjobs.store.protocol import Claimed, Topic, Want
 from heavyjobs.store.sqlite import rows
-from heavyjobs.store.sqlite.sessions import make_sure_of
+from heavyjobs.store.sqlite.sessions import fenced
 from heavyjobs.store.sqlite.sql import SQL
 from heavyjobs.store.sqlite.wakeups import wake
 from heavyjobs.values import JsonText
@@ -68,7 +68,11 @@ def look(
     connection: sqlite3.Connection, session: UUID, wants: Sequence[Want], *, cpus: float, memory_bytes: int
 ) -> list[bytes]:
     """Which jobs would be claimed now."""
-    make_sure_of(connection, session)
+    claimable = connection.execute(SQL["claimable"], {"session": session.bytes}).fetchone()
+    if claimable is None:
+        raise fenced(session)
+    if not claimable["any_ready"]:
+        return []
     rooms = {want.line: want.room for want in wants if want.room > 0}
     # Where two lines could take a job, the one for deeper jobs does: it can take no others.
     open_wants = sorted((want for want in wants if want.room > 0), key=lambda want: -want.depth_min)

@@ -52,13 +52,13 @@ def tick(connection: sqlite3.Connection, session: UUID, held: Collection[ClaimKe
     if word is None:
         raise fenced(session)
     concern = {"session": session.bytes, "claims": rows.claims_text(held)}
+    losing = connection.execute(SQL["lost_claims"], concern) if held else ()
+    cancelling = connection.execute(SQL["cancels"], concern) if held else ()
     return Tick(
         number=word["tick"],
         drain=word["drain_requested_at"] is not None,
-        lost=tuple(rows.claim_key(row) for row in connection.execute(SQL["lost_claims"], concern)),
-        cancels=tuple(
-            CancelOrder(rows.claim_key(row), row["cancel_grace_seconds"]) for row in connection.execute(SQL["cancels"], concern)
-        ),
+        lost=tuple(rows.claim_key(row) for row in losing),
+        cancels=tuple(CancelOrder(rows.claim_key(row), row["cancel_grace_seconds"]) for row in cancelling),
         others=tuple(rows.session_seen(row) for row in connection.execute(SQL["other_sessions"], {"session": session.bytes})),
     )
 

@@ -50,6 +50,12 @@ UPDATE heavyjobs_jobs
    SET state = 'ready', ready_at = due_at, due_at = NULL
  WHERE id IN (SELECT id FROM heavyjobs_jobs WHERE due_at IS NOT NULL AND due_at <= :now ORDER BY due_at LIMIT :limit);
 
+-- name: claimable
+-- Whether any job is ready at all; no row when the session is fenced.
+SELECT EXISTS (SELECT 1 FROM heavyjobs_jobs WHERE ready_at IS NOT NULL) AS any_ready
+  FROM heavyjobs_coordinators
+ WHERE session = :session AND fenced_at IS NULL AND ended_at IS NULL;
+
 -- name: claim_bands
 -- The versions and priorities that have ready jobs, highest priority first: a few steps in the index, however long the line.
 WITH RECURSIVE
