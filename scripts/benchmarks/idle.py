@@ -34,8 +34,9 @@ async def measure(stage: Stage, report: Report) -> None:
     report.note("of its workers, guardian and fork server", f"{helpers * 100:.2f} % of a core")
     if sent is None:
         sent = await _traced(stage, seconds)
-    looks = sum(often for what, often in sent.items() if what.startswith("PRAGMA data_version"))
-    report.at_most("statements per second", (sent.total() - looks) / seconds, 5.0)
+    looks, brackets = _of(sent, "PRAGMA data_version"), _of(sent, "BEGIN", "COMMIT")
+    report.at_most("statements per second, transactions' brackets aside", (sent.total() - looks - brackets) / seconds, 5.0)
+    report.note("BEGIN and COMMIT per second", f"{brackets / seconds:.1f}")
     if looks:
         report.note("looks for wake-ups per second (PRAGMA data_version: no page is read)", f"{looks / seconds:.1f}")
     for what, often in sent.most_common(8):
@@ -49,6 +50,10 @@ async def _cpu_shares(daemon: Daemon, seconds: float) -> tuple[float, float]:
     await asyncio.sleep(seconds)
     after, passed = (cpu_seconds([daemon.seen]), cpu_seconds(helpers)), time.monotonic() - began
     return (after[0] - before[0]) / passed, (after[1] - before[1]) / passed
+
+
+def _of(statements: Counter[str], *beginnings: str) -> int:
+    return sum(often for what, often in statements.items() if what.startswith(beginnings))
 
 
 def _sent(log: str) -> Counter[str]:
