@@ -1,8 +1,8 @@
 """Outputs that appear whole or not at all, and only while the claim is held.
 
 Guarantees: what others see at the target is nothing, what was there before, or the finished output; a target that was not to be
-replaced never is. A job that dies leaves one hidden file or folder beside the target, named after its claim (`part_name`), for
-a sweeper to find.
+replaced never is. A job that dies leaves one hidden file or folder beside the target, named after its claim (`part_name`):
+its next invocation removes it, and a sweeper can find it.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class Staged:
         self._replace: Final = replace
         self.output: Final = Output(target.with_name(part_name(target.name, claim)))
         self._check()
+        if claim.number > 1:
+            self._sweep_earlier(claim)
 
     def sync(self) -> None:
         """Bring what was written to the disk, and count it.
@@ -90,11 +92,15 @@ class Staged:
 
     def discard(self) -> None:
         """Leave nothing behind but what was published; harmless when repeated."""
-        path = self.output.path
-        if path.is_dir() and not path.is_symlink():
-            _remove_tree(path)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(self.output.path)
+
+    def _sweep_earlier(self, claim: ClaimKey) -> None:
+        """Remove what earlier invocations of this job left here when they died: their claims are void."""
+        stem, _, _ = self.output.path.name.rpartition("-")
+        for part in _with_prefix(self._target.parent, f"{stem}-"):
+            number = part.name.removeprefix(f"{stem}-")
+            if number.isdecimal() and int(number) < claim.number:
+                _remove(part)
 
     def _check(self) -> None:
         folder = self._target.parent
@@ -121,6 +127,18 @@ def output(target: Path, *, claim: ClaimKey, replace: bool, confirm: Callable[[]
 async def in_thread(fn: Callable[[], T]) -> T:
     """Run blocking work beside the event loop; a cancel leaves it running to its end."""
     return await asyncio.to_thread(fn)
+
+
+def _with_prefix(folder: Path, prefix: str) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        _remove_tree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _remove_tree(path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from heavyjobs.jobs.trouble import Refused, stop
+from heavyjobs.jobs.trouble import Refused, shown, stop
 
 _DRIVE: Final = re.compile(r"[A-Za-z]:[\\/]")
 _SEPARATORS: Final = re.compile(r"[/\\]")
@@ -57,7 +57,7 @@ def safe_name(raw: str, *, archive: str) -> str:
     """
     fault = name_fault(raw)
     if fault:
-        stop(Refused, f"the member {raw!r} {fault}", where=archive, would_do="make the archive again without it")
+        stop(Refused, f"the member {shown(raw)!r} {fault}", where=archive, would_do="make the archive again without it")
     return "/".join(part for part in raw.split("/") if part not in {"", "."})
 
 

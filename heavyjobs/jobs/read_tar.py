@@ -14,7 +14,7 @@ from typing import IO, BinaryIO, Final, cast
 
 from heavyjobs.jobs.members import Data, Member, Sort, safe_name
 from heavyjobs.jobs.places import CHUNK_BYTES
-from heavyjobs.jobs.trouble import Refused, Unreadable, stop
+from heavyjobs.jobs.trouble import Refused, Unreadable, shown, stop
 
 HEADER_MAX_BYTES: Final = 16 << 20
 """Of one header's extensions (long names, attributes): a hostile one would fill the memory."""
@@ -102,7 +102,7 @@ def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, where: str) -> Iterator
         link=link,
     )
     file = tar.extractfile(info) if sort is Sort.FILE else None
-    yield member, None if file is None else _Checked(file, f"{where}, member {name!r}")
+    yield member, None if file is None else _Checked(file, f"{where}, member {shown(name)!r}")
 
 
 class _Checked:
@@ -135,5 +135,5 @@ def _sort(info: tarfile.TarInfo, where: str) -> Sort:
     sort = _SORTS.get(info.type)
     if sort is None:
         what = "FIFO" if info.isfifo() else "device" if info.isdev() else f"member of the unknown type {info.type!r}"
-        stop(Refused, f"{info.name!r} is a {what}", where=where, would_do="make the archive again without it")
+        stop(Refused, f"{shown(info.name)!r} is a {what}", where=where, would_do="make the archive again without it")
     return sort

@@ -7,11 +7,13 @@ import struct
 import zipfile
 import zlib
 from calendar import timegm
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from typing import BinaryIO, Final, NoReturn
 
 from heavyjobs.jobs.members import Data, Member, Sort, name_fault, safe_name
-from heavyjobs.jobs.trouble import Refused, Unreadable, stop
+from heavyjobs.jobs.trouble import Refused, Unreadable, shown, stop
 
 LINK_MAX_BYTES: Final = 64 << 10
 AGAIN: Final = "fetch or make the archive again"
@@ -37,25 +39,54 @@ def open_zip(file: BinaryIO, *, where: str) -> zipfile.ZipFile:
     return opened
 
 
-def zip_members(opened: zipfile.ZipFile, *, where: str) -> Iterator[tuple[Member, Data | None]]:
-    """Each member and the bytes of a file, in the order of the directory.
+class ZipMembers:
+    """The members of a zip file, and how much of them was read.
 
-    Raises:
-        Stopped: Unreadable, for damaged, encrypted or unknown data; Refused, for an unsafe name or a device.
+    Attributes:
+        total, read: bytes of all files in it, and of those what was read so far.
     """
-    for info in opened.infolist():
-        sort = _sort(info, where)
-        if "\0" in info.orig_filename:
-            stop(Refused, f"the member {info.orig_filename!r} {name_fault(info.orig_filename)}", where=where, would_do=AGAIN)
-        if name := safe_name(info.filename, archive=where):
-            yield from _member(opened, info, name, sort, where)
+
+    def __init__(self, opened: zipfile.ZipFile, *, where: str) -> None:
+        self._zip: Final = opened
+        self._where: Final = where
+        self.total: Final = sum(info.file_size for info in opened.infolist())
+        self.read = 0
+
+    def __iter__(self) -> Iterator[tuple[Member, Data | None]]:
+        """Each member and the bytes of a file, in the order of the directory.
+
+        Raises:
+            Stopped: Unreadable, for damaged, encrypted or unknown data; Refused, for an unsafe name or a device.
+        """
+        for info in self._zip.infolist():
+            sort, raw = _sort(info, self._where), info.orig_filename
+            if "\0" in raw:  # zipfile cuts the name off there
+                stop(Refused, f"the member {shown(raw)!r} {name_fault(raw)}", where=self._where, would_do=AGAIN)
+            if name := safe_name(info.filename, archive=self._where):
+                yield from self._member(info, name, sort)
+
+    def _member(self, info: zipfile.ZipInfo, name: str, sort: Sort) -> Iterator[tuple[Member, Data | None]]:
+        mode = stat.S_IMODE(info.external_attr >> 16) or (0o755 if sort is Sort.FOLDER else 0o644)
+        member = Member(name=name, sort=sort, mtime_ns=_mtime(info) * 10**9, mode=mode)
+        if sort is Sort.FOLDER:
+            yield member, None
+            return
+        with closing(_Checked(self._zip, info, where=self._where, count=self._count)) as data:
+            if sort is Sort.SYMLINK:
+                yield replace(member, link=data.read(LINK_MAX_BYTES).decode(errors="surrogateescape")), None
+            else:
+                yield replace(member, size=info.file_size), data
+
+    def _count(self, amount: int) -> None:
+        self.read += amount
 
 
 class _Checked:
     """The bytes of a member; damage stops the job with its name."""
 
-    def __init__(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> None:
-        self._where: Final = f"{where}, member {info.filename!r}"
+    def __init__(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, *, where: str, count: Callable[[int], None]) -> None:
+        self._where: Final = f"{where}, member {shown(info.filename)!r}"
+        self._count: Final = count
         self._left = info.file_size
         try:
             self._file: Final = opened.open(info)
@@ -68,6 +99,7 @@ class _Checked:
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
             self._damaged(error)
         self._left -= len(data)
+        self._count(len(data))
         if not data and self._left:
             self._damaged(EOFError(f"{self._left} bytes are missing"))
         return data
@@ -79,39 +111,21 @@ class _Checked:
         stop(Unreadable, f"cannot be read: {error}", where=self._where, would_do=AGAIN)
 
 
-def _member(
-    opened: zipfile.ZipFile, info: zipfile.ZipInfo, name: str, sort: Sort, where: str
-) -> Iterator[tuple[Member, Data | None]]:
-    common = Member(
-        name=name,
-        sort=sort,
-        mtime_ns=_mtime(info) * 10**9,
-        mode=stat.S_IMODE(info.external_attr >> 16) or (0o755 if sort is Sort.FOLDER else 0o644),
-    )
-    if sort is Sort.FOLDER:
-        yield common, None
-        return
-    data = _Checked(opened, info, where)
-    try:
-        if sort is Sort.SYMLINK:
-            link = data.read(LINK_MAX_BYTES).decode(errors="surrogateescape")
-            yield Member(name=name, sort=sort, mtime_ns=common.mtime_ns, mode=common.mode, link=link), None
-        else:
-            yield Member(name=name, sort=sort, size=info.file_size, mtime_ns=common.mtime_ns, mode=common.mode), data
-    finally:
-        data.close()
-
-
 def _sort(info: zipfile.ZipInfo, where: str) -> Sort:
     if info.flag_bits & _ENCRYPTED:
-        stop(Unreadable, f"{info.filename!r} is encrypted", where=where, would_do="decrypt the archive first")
+        stop(Unreadable, f"{shown(info.filename)!r} is encrypted", where=where, would_do="decrypt the archive first")
     kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _UNIX else 0
     if info.is_dir():
         return Sort.FOLDER
     if kind == stat.S_IFLNK:
         return Sort.SYMLINK
     if kind not in {0, stat.S_IFREG}:
-        stop(Refused, f"{info.filename!r} is a device, FIFO or socket", where=where, would_do="make the archive without it")
+        stop(
+            Refused,
+            f"{shown(info.filename)!r} is a device, FIFO or socket",
+            where=where,
+            would_do="make the archive without it",
+        )
     return Sort.FILE
 
 
@@ -120,7 +134,12 @@ def _check_overlap(opened: zipfile.ZipFile, where: str) -> None:
     end = 0
     for info in sorted(opened.infolist(), key=lambda info: info.header_offset):
         if info.header_offset < end:
-            stop(Unreadable, f"{info.filename!r} overlaps another member", where=where, would_do="do not trust this archive")
+            stop(
+                Unreadable,
+                f"{shown(info.filename)!r} overlaps another member",
+                where=where,
+                would_do="do not trust this archive",
+            )
         end = info.header_offset + _LOCAL_HEADER_BYTES + len(info.orig_filename) + info.compress_size
 
 

@@ -12,7 +12,7 @@ from heavyjobs.jobs.codecs import Format, reading
 from heavyjobs.jobs.members import Data, Member
 from heavyjobs.jobs.places import open_regular
 from heavyjobs.jobs.read_tar import tar_members
-from heavyjobs.jobs.read_zip import open_zip, zip_members
+from heavyjobs.jobs.read_zip import ZipMembers, open_zip
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Reading:
 
     Attributes:
         members: each with its bytes if it is a file, to be read before the next one is asked for.
-        total, position: bytes of the archive's file, in all and read so far.
+        total, position: bytes in all and read so far: of the archive's file for a tar, of the files in it for a zip.
     """
 
     members: Iterator[tuple[Member, Data | None]]
@@ -37,9 +37,9 @@ def reading_archive(path: Path, form: Format, *, where: str) -> Generator[Readin
         Stopped: Unreadable or Refused, at once or from the members.
     """
     with open_regular(path.resolve()) as file:
-        size = os.fstat(file.fileno()).st_size
         if form.container == "zip":
-            yield Reading(zip_members(open_zip(file, where=where), where=where), size, file.tell)
+            members = ZipMembers(open_zip(file, where=where), where=where)
+            yield Reading(iter(members), members.total, lambda: members.read)
         else:
             with reading(file, form.compression, where=where) as stream:
-                yield Reading(tar_members(stream, where=where), size, file.tell)
+                yield Reading(tar_members(stream, where=where), os.fstat(file.fileno()).st_size, file.tell)

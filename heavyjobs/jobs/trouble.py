@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, TypeAlias
+from typing import Annotated, Final, Literal, NoReturn, TypeAlias
 
 from pydantic import BaseModel, Discriminator
 
 from heavyjobs.context import Context
-from heavyjobs.errors import HeavyjobsError, PathRefused, TargetExists, WorkError
+from heavyjobs.errors import HeavyjobsError, TargetExists
 from heavyjobs.jobs.progress import Progress
 from heavyjobs.values import visible
 
@@ -84,7 +84,10 @@ AnyTrouble: TypeAlias = (
 Trouble: TypeAlias = Annotated[AnyTrouble, Discriminator("reason")]
 """The error type of the job types in the box."""
 
-RETRIED = (SourceChanged, OutputWrong, NotInstalled)
+SHOWN_MAX_CHARS: Final = 400
+"""Of a name in a status, an error or the log; a tar may hold names of megabytes."""
+
+RETRIED: Final = (SourceChanged, OutputWrong, NotInstalled)
 
 
 class Stopped(HeavyjobsError):
@@ -101,8 +104,10 @@ def stop(kind: Callable[..., AnyTrouble], what: str, *, where: str | Path, would
 
 
 def shown(name: str | Path) -> str:
-    """A name as it can be stored, logged and read by people: on one line, without control characters."""
+    """A name as it can be stored, logged and read by people: on one line, without control characters, not too long."""
     text = visible(str(name))
+    if len(text) > SHOWN_MAX_CHARS:
+        text = f"{text[: SHOWN_MAX_CHARS // 2]}…{text[-SHOWN_MAX_CHARS // 2 :]}"
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -113,15 +118,6 @@ def typed(ctx: Context[Progress, Trouble], *, target: str) -> Generator[None]:
         yield
     except Stopped as stopped:
         ctx.fail(stopped.trouble, retry=isinstance(stopped.trouble, RETRIED))
-    except TargetExists:
-        ctx.fail(_taken(target), retry=False)
-    except PathRefused as error:
-        ctx.fail(Refused(what=str(error), where=shown(target), would_do="use a place that is open to jobs"), retry=False)
-    except WorkError as error:
-        if type(error) is not WorkError:
-            raise
-        ctx.fail(TargetUnusable(what=str(error), where=shown(target), would_do="use another target"), retry=False)
-
-
-def _taken(target: str) -> TargetTaken:
-    return TargetTaken(what="exists", where=shown(target), would_do="use another target, or overwrite=True")
+    except TargetExists:  # it came while the job worked
+        taken = TargetTaken(what="exists", where=shown(target), would_do="use another target, or overwrite=True")
+        ctx.fail(taken, retry=False)

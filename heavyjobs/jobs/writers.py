@@ -48,8 +48,13 @@ def writing_archive(path: Path, form: Format, *, where: str) -> Generator[Writer
     """Make an archive of that format at `path`, complete when the block is left cleanly; `where` names it in errors."""
     with path.open("xb") as file:
         if form.container == "zip":
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+            opened = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
+            try:
                 yield ZipWriter(opened, where)
+            except BaseException:
+                opened.fp = None  # or closing it, as its finalizer does, would complain about the member that is half written
+                raise
+            opened.close()
         else:
             with writing(file, form.compression) as stream:
                 writer = TarWriter(stream)

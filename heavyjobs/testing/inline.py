@@ -11,7 +11,6 @@ What differs from a worker: nothing is captured at the level of file descriptors
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -97,13 +96,12 @@ async def run_inline_async(
     attempt: int = 1,
 ) -> Inline[R, S, E]:
     """Run an `async def` job to its end in the loop that runs."""
+    if not job.waits():
+        raise UsageError(f"{job.kind} is a plain def; use run_inline")
     done, assignment, copy = _prepared(job, checkpoint, attempt)
     ctx = AsyncContext[S, E](assignment, _Link(done), job=copy, locations=locations or Locations({}, plain=True))
     with _logged(done), _ended(ctx, done):
-        running = cast("Any", copy).run(ctx)
-        if not inspect.isawaitable(running):
-            raise UsageError(f"{job.kind} is a plain def; use run_inline")
-        _returned(done, await running)
+        _returned(done, await cast("Any", copy).run(ctx))
     return done
 
 

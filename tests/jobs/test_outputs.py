@@ -197,7 +197,7 @@ def test_a_request_to_stop_while_publishing_comes_after_it(tmp_path: Path) -> No
 def test_a_request_to_stop_on_any_line_leaves_nothing_half_written(tmp_path: Path, line: int) -> None:
     def work(shield: Shield) -> None:
         with outputs.output(tmp_path / "a", claim=CLAIM, replace=False, confirm=lambda: None, shield=shield) as out:
-            out.path.write_text("x")
+            out.path.mkdir()
 
     interrupt(work, at_line=line)
 
@@ -224,3 +224,21 @@ async def test_work_in_a_thread_leaves_the_loop_free() -> None:
     assert await waiting == b"x"
     os.close(read)
     os.close(write)
+
+
+def test_the_next_invocation_removes_what_a_dead_one_left(tmp_path: Path) -> None:
+    def part(job: ClaimKey, name: str = "a") -> Path:
+        return tmp_path / outputs.part_name(name, job)
+
+    earlier, later, other = ClaimKey(CLAIM.job, 1), ClaimKey(CLAIM.job, 4), ClaimKey(new_id(), 1)
+    part(earlier).mkdir()
+    (part(earlier) / "half").touch()
+    for claim in (ClaimKey(CLAIM.job, 2), later, other):
+        part(claim).touch()
+    part(earlier, "b").touch()
+
+    with output(tmp_path / "a") as out:
+        out.path.write_text("x")
+
+    kept = sorted([part(later).name, part(other).name, part(earlier, "b").name, "a"])
+    assert list(listing(tmp_path)) == kept

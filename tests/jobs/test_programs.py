@@ -19,7 +19,7 @@ from heavyjobs.shielding import Shield
 from heavyjobs.textlines import LINE_MAX_BYTES, LineCutter
 from tests.jobs.interrupting import interrupt
 
-PARENT_OF_FAMILY = """
+PARENT_OF_FAMILY = r"""
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 def sleep(name):
@@ -263,7 +263,8 @@ async def test_a_cancelled_task_leaves_no_process() -> None:
                 pids.put_nowait(int(line.split()[-1]))
 
     task = asyncio.create_task(run())
-    family = [await pids.get() for _ in range(4)]
+    async with asyncio.timeout(20):
+        family = [await pids.get() for _ in range(4)]
     task.cancel()
     await asyncio.sleep(0)
     task.cancel()  # a second one does not cut the clean-up short
