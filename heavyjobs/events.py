@@ -37,7 +37,6 @@ class Code(IntEnum):
     ASK = 5  # an Asked; the worker waits for the answer
     ENDED = 6  # an Ended, after which nothing more comes with that reference
     PONG = 7
-    BLOCKED = 8  # lane only: a step of this invocation holds up the others; 0 when nobody can be blamed
     # to the worker
     RUN = 16  # a Run
     ANSWER = 17  # an Answer

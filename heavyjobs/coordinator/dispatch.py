@@ -8,9 +8,10 @@ take ──▶ waiting ──▶ running ──▶ unwritten ──▶ (settled)
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, TypeAlias
+from uuid import UUID
 
 from heavyjobs import events
 from heavyjobs.coordinator import journal
@@ -24,6 +25,9 @@ from heavyjobs.model import Bill, Cause, ClaimKey, Ending, JobState, Move, short
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from heavyjobs.slots.process import WorkerProcess
 from heavyjobs.store.protocol import CancelOrder, Claimed, End, Progress, Recorded
+
+LANE_DEATHS_FORGIVEN: Final = 3
+"""How often a job may be on a lane that goes down, nobody being known to have done it, before it is charged for that."""
 
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], None]
 
@@ -54,6 +58,7 @@ class Dispatch:
         self.families: Families | None = None
         self._waiting: Final[deque[Claimed]] = deque()
         self._unwritten: Final[dict[ClaimKey, Claimed]] = {}
+        self._lane_deaths: Final[Counter[UUID]] = Counter()
         self._seen_settled: set[ClaimKey] | None = None
         self._pool = pool
         self._lane = lane
@@ -139,12 +144,21 @@ class Dispatch:
         if self.families is not None:
             self._spawn(self.families.answer(invocation, asked), f"answering {invocation.claimed.kind}")
 
-    def blocked(self, invocation: Invocation) -> None:
-        self._spawn(self._lane.unblock(invocation.worker), "unblocking the lane")
+    def forgives(self, invocation: Invocation) -> bool:
+        job = invocation.claimed.claim.job
+        self._lane_deaths[job] += 1
+        return self._lane_deaths[job] <= LANE_DEATHS_FORGIVEN
+
+    def forced(self, invocation: Invocation) -> None:
+        for other in self.running.values():
+            if other.worker is invocation.worker and other.stop is None:
+                other.stop = Stop.NEIGHBOUR
 
     def finished(self, invocation: Invocation, *, worn: bool) -> None:
         claim = invocation.claimed.claim
         del self.running[claim]
+        if invocation.end is None or invocation.end.ending is not Ending.HANDED_BACK:
+            self._lane_deaths.pop(claim.job, None)
         if invocation.end is None:
             self._relay.forget(claim)
         else:

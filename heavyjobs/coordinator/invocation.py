@@ -52,7 +52,13 @@ class Desk(Protocol):
         """Its worker is done with it; `end` is set, or None when the claim was lost."""
         ...
 
-    def blocked(self, invocation: Invocation) -> None: ...
+    def forgives(self, invocation: Invocation) -> bool:
+        """Whether it is handed back although the lane went down with it, nobody being known to have done that."""
+        ...
+
+    def forced(self, invocation: Invocation) -> None:
+        """Its worker is about to be ended by force, for its sake alone."""
+        ...
 
 
 class Invocation:
@@ -121,14 +127,17 @@ class Invocation:
     def asked(self, asked: events.Asked) -> None:
         self._desk.asked(self, asked)
 
-    def blocked(self) -> None:
-        self.blamed = True
-        self._desk.blocked(self)
+    def blocks(self) -> None:
+        self.log.remark("one of its steps holds up all others on the lane; the stacks:")
 
     def ended(self, ended: Ended) -> None:
         self._close(ended, worn=ended.worn)
 
     def gone(self, death: Death) -> None:
+        if not self.worker.lane or self.worker.running == 1 or death.step == self.reference:
+            self.blamed = True
+        elif death.step == 0 and self.stop is None:
+            self.blamed = not self._desk.forgives(self)
         self._close(death, worn=True)
 
     # -- stopping it
@@ -160,6 +169,7 @@ class Invocation:
         self.worker.dump()
         await self._over_within(LAST_WORDS_SECONDS)
         if not self.over.is_set():
+            self._desk.forced(self)
             swept = await self.worker.end()
             if swept.left:
                 self.log.remark(f"cannot be ended: {', '.join(swept.left)}")
@@ -250,7 +260,7 @@ class Invocation:
             policy=job.policy,
             bill=bill,
             out_of_memory=out_of_memory_kills() > self._kills_before,
-            blamed=self.blamed or not self.worker.lane,
+            blamed=self.blamed,
         )
         move = after(
             found.ending,

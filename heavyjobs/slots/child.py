@@ -34,6 +34,7 @@ from heavyjobs.locations import Locations
 from heavyjobs.logs import encode_lines
 from heavyjobs.model import ClaimKey, Source
 from heavyjobs.slots import tree
+from heavyjobs.slots.stepping import Mark
 from heavyjobs.slots.usage import resident_bytes
 from heavyjobs.slots.wire import Wire
 
@@ -45,7 +46,7 @@ Pipe: TypeAlias = "Connection[Any, Any]"
 _attached: list[Worker] = []
 
 
-def attach(up: Pipe, down: Pipe, out: Pipe, err: Pipe, options: bytes) -> None:
+def attach(up: Pipe, down: Pipe, out: Pipe, err: Pipe, mark: Pipe, options: bytes) -> None:
     """The executor's initializer: make this process a worker. Runs no user code."""
     told = events.read(events.WORKER_OPTIONS, options)
     tree.lead(told.marker)
@@ -53,8 +54,8 @@ def attach(up: Pipe, down: Pipe, out: Pipe, err: Pipe, options: bytes) -> None:
     for descriptor, source in ((0, null), (1, out.fileno()), (2, err.fileno())):
         os.dup2(source, descriptor)
     # Numbers that nobody else holds: the Connection objects close theirs.
-    _attached.append(Worker(Wire(os.dup(up.fileno()), os.dup(down.fileno())), told))
-    for pipe in (up, down, out, err):
+    _attached.append(Worker(Wire(os.dup(up.fileno()), os.dup(down.fileno())), Mark(mark.fileno()), told))
+    for pipe in (up, down, out, err, mark):
         pipe.close()
 
 
@@ -77,8 +78,9 @@ def serve(*, lane: bool) -> None:
 class Worker:
     """What both kinds of worker share."""
 
-    def __init__(self, wire: Wire, options: events.WorkerOptions) -> None:
+    def __init__(self, wire: Wire, mark: Mark, options: events.WorkerOptions) -> None:
         self.wire: Final = wire
+        self.mark: Final = mark
         self.locations: Final = Locations(options.locations, plain=options.plain_paths)
         self.root: Final = tree.Root(os.getpid(), psutil.Process().create_time(), options.marker)
         self._options = options

@@ -1,14 +1,13 @@
 """The async lane's worker: `async def run` jobs, many at a time, on one event loop.
 
-For jobs that wait more than they compute. They share a process: one that blocks the loop holds up the others, which a small
-thread notices and says (`BLOCKED`), naming the invocation whose step is running, where the interpreter's lock lets it.
+For jobs that wait more than they compute. They share a process: one that blocks the loop holds up the others, and one that ends
+the process ends it for all. Whose step was running is told through shared memory (`heavyjobs.slots.stepping`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 import time
 from collections.abc import Coroutine, Generator
 from contextlib import AbstractContextManager, nullcontext
@@ -25,9 +24,8 @@ from heavyjobs.model import Source
 from heavyjobs.slots import capture, endings
 from heavyjobs.slots.child import Worker, assignment_of
 from heavyjobs.slots.serial import ask_body, value_of
+from heavyjobs.slots.stepping import Stepped
 from heavyjobs.values import JsonText
-
-BLOCKED_AFTER_SECONDS: Final = 2.0
 
 T = TypeVar("T")
 
@@ -46,7 +44,6 @@ class Lane:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._links: dict[int, LaneLink] = {}
         self._owners: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
-        self._turned = time.monotonic()
         self._over = asyncio.Event()
 
     async def serve(self) -> None:
@@ -54,20 +51,17 @@ class Lane:
         loop = asyncio.get_running_loop()
         loop.set_task_factory(self._make_task)
         loop.add_reader(self._wire.descriptors[1], self._take_in)
-        threading.Thread(target=self._watch, args=(loop,), name="heavyjobs-lane-watch", daemon=True).start()
-        async with asyncio.TaskGroup() as group:
-            turning = group.create_task(self._turn())
-            await self._over.wait()
-            turning.cancel()
-            for task in self._tasks.values():
-                task.cancel()
+        await self._over.wait()
 
     def _make_task(
         self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | Generator[Any, None, T], **how: Any
     ) -> asyncio.Task[T]:
-        """Remember which invocation each task belongs to, those that jobs start themselves included."""
+        """Note which invocation each task belongs to, those that jobs start themselves included."""
+        owner = _current.get()
+        if owner and isinstance(work, Coroutine):
+            work = Stepped(work, self._worker.mark, owner)
         task: asyncio.Task[T] = asyncio.Task(work, loop=loop, **how)
-        self._owners[task] = _current.get()
+        self._owners[task] = owner
         return task
 
     def _take_in(self) -> None:
@@ -126,22 +120,6 @@ class Lane:
         finally:
             if ctx:
                 ctx.clean_up()
-
-    async def _turn(self) -> None:
-        while True:
-            self._turned = time.monotonic()
-            await asyncio.sleep(BLOCKED_AFTER_SECONDS / 4)
-
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Say whose step blocks the loop, from a thread of its own."""
-        said = 0.0
-        while True:
-            time.sleep(BLOCKED_AFTER_SECONDS / 4)
-            turned = self._turned
-            if turned != said and time.monotonic() - turned > BLOCKED_AFTER_SECONDS:
-                said = turned
-                task = asyncio.current_task(loop)
-                self._wire.send(Code.BLOCKED, self._owners.get(task, 0) if task else 0)
 
 
 class LaneLink:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -15,8 +14,12 @@ from heavyjobs.slots.guardian import Guardian
 from heavyjobs.slots.process import WorkerProcess
 
 _RETRY_SECONDS: Final = 1.0
+PING_SECONDS: Final = 1.0
+BLOCKED_AFTER_SECONDS: Final = 5.0
+"""Without an answer to a ping for so long, a step holds up the lane."""
+
 BLOCKED_GRACE_SECONDS: Final = 10.0
-"""How long a job may go on blocking the lane after its stacks were dumped."""
+"""How long it may go on doing so after its stacks were dumped."""
 
 
 class Pool:
@@ -141,26 +144,27 @@ class LaneKeeper:
         return None
 
     async def tend(self) -> None:
-        """Keep it alive, and end it when it has been blocked for too long; runs until cancelled."""
+        """Keep it alive, and end it when a step has held it up for too long; runs until cancelled."""
         while True:
             await self._wanted.wait()
             worker = await start_worker("lane", self._options, self._guardian, preload=self._preload, lane=True)
             self._worker = worker
             await first_of(worker.warm, worker.over)
             self._on_warm()
-            await worker.over.wait()
+            while not await _over_within(worker, PING_SECONDS):
+                worker.ping()
+                if worker.silent_seconds > BLOCKED_AFTER_SECONDS:
+                    await self._unblock(worker)
             self._guardian.forget(worker.root)
             self._wanted.clear()
             self._on_warm()
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def unblock(self, worker: WorkerProcess) -> None:
-        """A job blocks its loop: dump the stacks, wait a little, and end the lane if it is still blocked."""
+    async def _unblock(self, worker: WorkerProcess) -> None:
+        """Dump the stacks, wait a little, and end it if it is held up still."""
+        worker.blame()
         worker.dump()
-        worker.ping()
-        asked_at = time.monotonic()
-        await asyncio.sleep(BLOCKED_GRACE_SECONDS)
-        if worker.pong_at < asked_at and not worker.over.is_set():
+        if not await _over_within(worker, BLOCKED_GRACE_SECONDS) and worker.silent_seconds > BLOCKED_GRACE_SECONDS:
             await worker.end()
 
     async def close(self) -> None:
@@ -187,6 +191,14 @@ async def first_of(*events: asyncio.Event) -> None:
     finally:
         for wait in waits:
             wait.cancel()
+
+
+async def _over_within(worker: WorkerProcess, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await worker.over.wait()
+    except TimeoutError:
+        return False
 
 
 async def _end(worker: WorkerProcess) -> None:

@@ -44,6 +44,7 @@ from heavyjobs.events import BrokenFrame, Code, FrameReader, frame
 from heavyjobs.model import Source
 from heavyjobs.slots import child
 from heavyjobs.slots.rawlines import RawLines
+from heavyjobs.slots.stepping import Mark, shared_memory
 from heavyjobs.slots.tree import Root, Swept, end
 from heavyjobs.values import STATUS_MAX_BYTES, JsonText, checked
 
@@ -54,10 +55,15 @@ _PRELOAD: Final = ("heavyjobs.slots.serial", "heavyjobs.slots.lane", "loguru")
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """How a worker went: its exit code, or the signal that ended it."""
+    """How a worker went: its exit code, or the signal that ended it.
+
+    Attributes:
+        step: lane only: the reference of the invocation whose step was running; 0 when none was.
+    """
 
     exit_code: int | None
     signal: int | None
+    step: int = 0
 
 
 class Listener(Protocol):
@@ -75,7 +81,7 @@ class Listener(Protocol):
 
     def gone(self, death: Death) -> None: ...
 
-    def blocked(self) -> None:
+    def blocks(self) -> None:
         """Lane only: a step of this invocation holds up the others."""
         ...
 
@@ -89,7 +95,8 @@ class WorkerProcess:
         self.lane: Final = lane
         self.warm: Final = asyncio.Event()
         self.over: Final = asyncio.Event()
-        self.pong_at = time.monotonic()
+        self._heard_at = time.monotonic()
+        self._mark = started.mark
         self._executor = started.executor
         self._process = started.process
         self._up, self._out, self._err = started.up, started.out, started.err
@@ -147,6 +154,16 @@ class WorkerProcess:
     def ping(self) -> None:
         self._send(Code.PING, 0)
 
+    @property
+    def silent_seconds(self) -> float:
+        """Since it last answered a ping; 0 while it is not read."""
+        return 0.0 if self._paused else time.monotonic() - self._heard_at
+
+    def blame(self) -> None:
+        """Tell the invocation whose step is running that nobody else can go on."""
+        if listener := self._listeners.get(self._mark.get()):
+            listener.blocks()
+
     def pause(self) -> None:
         """Stop reading: its pipes fill, and whoever logs waits."""
         if not self._paused:
@@ -157,6 +174,7 @@ class WorkerProcess:
     def resume(self) -> None:
         if self._paused and self._dying is None:
             self._paused = False
+            self._heard_at = time.monotonic()
             self._resume_reading()
 
     # -- ending it
@@ -191,7 +209,8 @@ class WorkerProcess:
         # The executor's own thread reads the exit code; asking before it is done would race it for the one byte there is.
         self._executor.shutdown(wait=True)
         code = self._process.exitcode
-        return Death(None, -code) if code is not None and code < 0 else Death(code, None)
+        step = self._mark.get()
+        return Death(None, -code, step) if code is not None and code < 0 else Death(code, None, step)
 
     def _drain(self) -> None:
         """Take in all that is left in the pipes."""
@@ -240,12 +259,10 @@ class WorkerProcess:
                 listener.started()
             case Code.ASK if listener:
                 listener.asked(events.read(events.ASKED, body))
-            case Code.BLOCKED if listener:
-                listener.blocked()
             case Code.HELLO:
                 self.warm.set()
             case Code.PONG:
-                self.pong_at = time.monotonic()
+                self._heard_at = time.monotonic()
             case _:
                 pass
 
@@ -275,6 +292,8 @@ class WorkerProcess:
     # -- writing
 
     def _send(self, code: Code, reference: int, body: bytes = b"") -> None:
+        if self.over.is_set():
+            return  # its descriptors are closed, and their numbers may be another's
         was_empty = not self._unsent
         self._unsent += frame(code, reference, body)
         if was_empty:
@@ -309,6 +328,7 @@ class _Started:
     down: int
     out: int
     err: int
+    mark: Mark
 
 
 _starting: Final = threading.Lock()
@@ -320,8 +340,10 @@ def _start(options: events.WorkerOptions, preload: tuple[str, ...], *, lane: boo
     down_read, down_write = _pipe()
     out_read, out_write = _pipe()
     err_read, err_write = _pipe()
-    given: list[child.Pipe] = [Connection(descriptor) for descriptor in (up_write, down_read, out_write, err_write)]
-    up, down, out, err = given
+    memory = shared_memory()
+    mark = Mark(memory)
+    given: list[child.Pipe] = [Connection(descriptor) for descriptor in (up_write, down_read, out_write, err_write, memory)]
+    up, down, out, err, step = given
     context = multiprocessing.get_context("forkserver")
     with _starting:
         context.set_forkserver_preload([*_PRELOAD, *preload])
@@ -329,7 +351,7 @@ def _start(options: events.WorkerOptions, preload: tuple[str, ...], *, lane: boo
             1,
             mp_context=context,
             initializer=child.attach,
-            initargs=(up, down, out, err, events.WORKER_OPTIONS.dump_json(options)),
+            initargs=(up, down, out, err, step, events.WORKER_OPTIONS.dump_json(options)),
         )
         before = set(multiprocessing.active_children())
         with _without_main():
@@ -342,7 +364,7 @@ def _start(options: events.WorkerOptions, preload: tuple[str, ...], *, lane: boo
         os.set_blocking(descriptor, False)
     pid = process.pid or 0
     root = Root(pid, psutil.Process(pid).create_time(), options.marker)
-    return _Started(executor, future, process, root, up_read, down_write, out_read, err_read)
+    return _Started(executor, future, process, root, up_read, down_write, out_read, err_read, mark)
 
 
 def _pipe() -> tuple[int, int]:

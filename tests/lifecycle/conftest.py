@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from heavyjobs import Client
 from heavyjobs.coordinator import Coordinator
 from heavyjobs.store import open_store
-from tests.lifecycle.hosts import coordinating
+from tests.lifecycle.hosts import TESTED_BY, coordinating
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tested_by() -> None:
+    """Mark all that this process starts: others may run these tests on this machine at the same time."""
+    os.environ[TESTED_BY] = uuid4().hex
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

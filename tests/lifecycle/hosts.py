@@ -9,22 +9,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+from uuid import uuid4
 
 import psutil
 
 from heavyjobs.coordinator import Coordinator
 from heavyjobs.settings import Settings
-from heavyjobs.slots.tree import MARKER
+from heavyjobs.slots.tree import MARKER, label
 from heavyjobs.store import open_store, options_of
+from tests.lifecycle.asking import DEADLINE_SECONDS, until
 
 ROOT: Final = Path(__file__).parents[2]
+TESTED_BY: Final = "TESTED_BY"
+"""The variable by which all processes of one test are found, whoever their parents are by then."""
+
 WORK: Final = "tests.lifecycle.work"
-DEADLINE_SECONDS: Final = 30.0
 
 CALM: Final[Mapping[str, Any]] = {"tick_every": "100ms", "poll_every": "200ms", "drain": "0s", "cpus": 100, "memory": "100GiB"}
 """Quick to hear, but slow to judge: a busy machine must not make a test fail."""
@@ -68,7 +72,7 @@ class Daemon:
     def __init__(self, folder: Path, url: str, *, slots: int = 2, notify: bool = True, **coordinator: Any) -> None:
         folder.mkdir(exist_ok=True)
         self.log: Final = folder / "log"
-        self._folder: Final = folder
+        self._name: Final = uuid4().hex
         config = folder / "heavyjobs.toml"
         config.write_text(_toml(configuration(url, slots=slots, notify=notify, **coordinator)))
         with self.log.open("wb") as log:
@@ -79,8 +83,8 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env={**os.environ, TESTED_BY: self._name},
             )
-        self._children: set[psutil.Process] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +100,7 @@ class Daemon:
                 self.process.kill()
                 self.process.wait()
         if error is not None:
-            print(self.said)
+            print(self.said)  # noqa: T201 - pytest shows it with the failure
 
     @property
     def said(self) -> str:
@@ -115,32 +119,37 @@ class Daemon:
         return self.process.returncode
 
     def family(self) -> set[psutil.Process]:
-        """All processes that it has started and that live, directly or not, the guardian and the server of workers included."""
-        return set(psutil.Process(self.process.pid).children(recursive=True))
+        """All that it has started and that lives, however deep: helpers, workers, child programs."""
+        return carrying(TESTED_BY, self._name)
 
 
-def alive(processes: set[psutil.Process]) -> set[psutil.Process]:
-    """Those of them that live, zombies aside."""
-    return {process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE}
-
-
-async def until(holds: Callable[[], bool | Awaitable[bool]], *, within: float = DEADLINE_SECONDS) -> None:
-    """Look until it holds, or fail after the deadline."""
+async def gone(processes: set[psutil.Process], *, within: float) -> None:
+    """Wait until none of them lives."""
+    names = {process: label(process) for process in processes}
     deadline = time.monotonic() + within
-    while not (await found if isinstance(found := holds(), Awaitable) else found):
-        assert time.monotonic() < deadline, f"not true within {within} s"
+    while left := [names[process] for process in processes if _lives(process)]:
+        assert time.monotonic() < deadline, f"after {within} s there is still {', '.join(left)}"
         await asyncio.sleep(0.01)
 
 
-def marked(prefix: str = "") -> set[psutil.Process]:
-    """Everything alive on this machine that a worker of ours started, as its environment says."""
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def left_of_jobs() -> set[psutil.Process]:
+    """What jobs of coordinators in this process have started and that lives."""
+    return {process for process in carrying(TESTED_BY, os.environ[TESTED_BY]) if MARKER in process.environ()}
+
+
+def carrying(variable: str, value: str) -> set[psutil.Process]:
+    """All live processes on this machine that were started with that variable."""
     found: set[psutil.Process] = set()
     for process in psutil.process_iter():
-        try:
-            if MARKER in process.environ() and process.status() != psutil.STATUS_ZOMBIE:
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(variable) == value and process.status() != psutil.STATUS_ZOMBIE:
                 found.add(process)
-        except (psutil.Error, OSError):
-            continue
     return found
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from heavyjobs import Client, Handle
-from heavyjobs.model import Cancelled, Ending, JobState, LogLine
-from tests.lifecycle.hosts import ROOT, coordinating, marked, until
+from heavyjobs import Client
+from heavyjobs.model import Cancelled, Ending, JobState
+from tests.lifecycle.asking import said, until
+from tests.lifecycle.hosts import ROOT, coordinating, left_of_jobs
 from tests.lifecycle.work import AsyncNap, Film, LongNap, Nap
 
 
@@ -55,7 +56,7 @@ async def test_another_process_cancels_a_job_with_its_child_programs(client: Cli
     await asyncio.to_thread(cancel_from_another_process, url, str(handle.id))
 
     assert await handle.wait(timeout=10) == Cancelled()
-    await until(lambda: not marked(), within=1)
+    await until(lambda: not left_of_jobs(), within=1)
 
 
 @pytest.mark.usefixtures("coordinator")
@@ -98,22 +99,13 @@ async def test_two_hundred_cancels_leave_no_process_behind(client: Client, url: 
         for _ in range(10):
             films = await client.submit_many(
                 [Film(path=tmp_path / "films", number=1, until=tmp_path / "never") for _ in range(4)]
-                + [AsyncNap() for _ in range(16)]  # type: ignore[list-item]
+                + [AsyncNap() for _ in range(16)]
             )
             await asyncio.gather(*(said(film, "filming") for film in films[:4]))
             outcomes = await asyncio.gather(*(film.cancel() for film in films))
             assert outcomes == [Cancelled()] * 20
 
-    await until(lambda: not marked(), within=1)
-
-
-async def said(handle: Handle[object, object, object], text: str) -> LogLine:
-    """Wait until the job has said that, in whichever invocation."""
-    async with asyncio.timeout(20):
-        async for line in handle.logs(follow=True):
-            if line.text == text:
-                return line
-    raise AssertionError(f"it has ended without saying {text!r}")
+    await until(lambda: not left_of_jobs(), within=1)
 
 
 def cancel_from_another_process(url: str, job: str) -> None:

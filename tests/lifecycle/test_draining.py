@@ -9,8 +9,8 @@ import pytest
 
 from heavyjobs import Client
 from heavyjobs.model import Ending, JobState
-from tests.lifecycle.hosts import Daemon, alive, coordinating, until
-from tests.lifecycle.test_cancelling import said
+from tests.lifecycle.asking import said, until
+from tests.lifecycle.hosts import Daemon, coordinating, gone
 from tests.lifecycle.work import Film, LongNap, Nap
 
 
@@ -48,7 +48,7 @@ async def test_work_longer_than_the_drain_is_handed_back_without_charge_and_ends
     assert (first.ending, first.attempt) == (Ending.HANDED_BACK, 1)
     assert (second.ending, second.attempt) == (Ending.SUCCEEDED, 1)
     assert len(family) >= 4, "the guardian, the server of workers, its tracker, workers"
-    await until(lambda: not alive(family), within=2)
+    await gone(family, within=2)
 
 
 async def test_a_second_sigterm_hands_back_at_once_also_in_the_middle_of_a_grace(
@@ -78,7 +78,7 @@ async def test_a_second_sigterm_does_not_wait_for_the_drain_to_pass(client: Clie
         daemon.signal(signal.SIGTERM)
 
         assert await daemon.ended(within=5) == 0
-    await until(lambda: not alive(family), within=2)
+    await gone(family, within=2)
     assert (await film.job()).state is JobState.READY
 
 

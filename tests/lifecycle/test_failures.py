@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from heavyjobs import Client, Handle, JobDead
+from heavyjobs import Client, JobDead
 from heavyjobs.model import Cause, Ending, InvocationRecord, JobState
+from tests.lifecycle.asking import endings
 from tests.lifecycle.work import Count, Flaky, Greedy, Refuse, Refused, Timed
 
 pytestmark = pytest.mark.usefixtures("coordinator")
@@ -124,10 +122,6 @@ async def test_a_job_that_takes_its_worker_down_leaves_its_neighbours_alone(clie
     with pytest.raises(JobDead, match="killed by signal 9"):
         await poison.result(timeout=20)
     assert {(await one.job()).attempt for one in neighbours} == {1}
-
-
-async def endings(client: Client, handle: Handle[object, object, object]) -> Sequence[Ending | None]:
-    return [invocation.ending for invocation in await client.invocations(handle.id)]
 
 
 def cause_of(invocation: InvocationRecord) -> Cause:

@@ -1,5 +1,7 @@
 """Job types that the tests run: each does one thing that a job may do, good or bad. Workers import this module."""
 
+# ruff: noqa: T201 - jobs print
+
 from __future__ import annotations
 
 import asyncio
@@ -19,6 +21,7 @@ from loguru import logger
 from pydantic import BaseModel
 
 from heavyjobs import AsyncContext, Context, Job, JobConfig
+from heavyjobs.context import Child
 from heavyjobs.errors import CancelRequested
 from heavyjobs.model import Cancelled, Dead, Succeeded
 
@@ -246,10 +249,21 @@ class MixedFamily(Job[list[str]], kind="tests.mixed_family"):
     config = JobConfig(attempts=1, grace="300ms")
 
     def run(self, ctx: Context) -> list[str]:
-        children = [ctx.spawn(Refuse(retry=False)), ctx.spawn(Nap(seconds=60 if self.gather else 0))]
+        children: list[Child[Any, Any]] = [ctx.spawn(Refuse(retry=False)), ctx.spawn(Nap(seconds=60 if self.gather else 0))]
         if self.gather:
             ctx.gather(children)
         return [name_of(outcome) for outcome in ctx.outcomes(children)]
+
+
+class Patient(Job[str], kind="tests.patient"):
+    """Has little time of its own, and a child that takes more."""
+
+    until: Path
+    config = JobConfig(attempts=1, grace="2s", timeout="400ms")
+
+    def run(self, ctx: Context) -> str:
+        (rested,) = ctx.gather([Nap(until=self.until, how="aloud")])
+        return rested
 
 
 class Waits(Job[None], kind="tests.waits"):
@@ -271,9 +285,10 @@ class AsyncNap(Job[str, Counting], kind="tests.async_nap"):
 
     async def run(self, ctx: AsyncContext[Counting]) -> str:
         logger.info("napping")
+        logger.info(os.getpid())
         ctx.report(Counting(done=ctx.attempt))
         deadline = time.monotonic() + self.seconds
-        while time.monotonic() < deadline and not (self.until and self.until.exists()):
+        while time.monotonic() < deadline and not (self.until and self.until.exists()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         return "rested"
 
@@ -281,15 +296,12 @@ class AsyncNap(Job[str, Counting], kind="tests.async_nap"):
 class Block(Job[str], kind="tests.block"):
     """Blocks the loop of the lane at its first attempt: in Python, or holding the interpreter's lock."""
 
-    how: str = "spin"
-    until: Path
+    how: str
     config = JobConfig(attempts=2, backoff="20ms", grace="200ms")
 
     async def run(self, ctx: AsyncContext) -> str:
         if ctx.attempt > 1:
             return "let go"
-        while not self.until.exists():
-            await asyncio.sleep(0.01)
         while True:
             nap_by(self.how)
 
@@ -331,13 +343,16 @@ def nap_by(how: str) -> None:
     match how:
         case "sleep":
             time.sleep(0.02)
+        case "aloud":
+            time.sleep(1)
+            print("still napping", flush=True)
         case "spin":
             for _ in range(100_000):
                 pass
         case "stubborn":
             try:
                 time.sleep(60)
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - that is the point
                 print("swallowed it", flush=True)
         case "lock":
             deque(itertools.repeat(None), maxlen=0)  # C code that never lets go of the interpreter

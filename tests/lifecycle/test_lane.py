@@ -1,0 +1,101 @@
+"""The async lane: many jobs that wait share one process, and one that misbehaves is told from the others."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from heavyjobs import Client, JobDead
+from heavyjobs.model import Cancelled, Ending
+from heavyjobs.slots import pool
+from tests.lifecycle.asking import said, until
+from tests.lifecycle.hosts import Daemon, coordinating
+from tests.lifecycle.work import AsyncCrash, AsyncNap, Block, Count, Counting
+
+
+@pytest.mark.usefixtures("coordinator")
+async def test_many_jobs_wait_at_once_on_one_lane_and_hold_up_no_slot(client: Client, tmp_path: Path) -> None:
+    naps = await client.submit_many([AsyncNap(until=tmp_path / "enough") for _ in range(50)])
+    await asyncio.gather(*(said(nap, "napping") for nap in naps))
+    assert await naps[0].status() == Counting(done=1)
+
+    await (await client.submit(Count())).result(timeout=20)
+    (tmp_path / "enough").touch()
+
+    assert await asyncio.gather(*(nap.result(timeout=20) for nap in naps)) == ["rested"] * 50
+    assert {one.slot for nap in naps for one in await client.invocations(nap.id)} == {"lane"}
+
+
+@pytest.mark.usefixtures("coordinator")
+async def test_one_of_many_is_cancelled_alone(client: Client, tmp_path: Path) -> None:
+    naps = await client.submit_many([AsyncNap(until=tmp_path / "enough") for _ in range(10)])
+    await asyncio.gather(*(said(nap, "napping") for nap in naps))
+
+    assert await naps[3].cancel() == Cancelled()
+    (tmp_path / "enough").touch()
+
+    others = [nap for nap in naps if nap is not naps[3]]
+    assert await asyncio.gather(*(nap.result(timeout=20) for nap in others)) == ["rested"] * 9
+    assert {(await nap.job()).claim for nap in others} == {1}
+
+
+@pytest.mark.parametrize("how", ["spin", "lock"])
+async def test_a_job_that_blocks_the_lane_is_ended_and_the_others_go_on(
+    client: Client, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(pool, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "BLOCKED_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(pool, "BLOCKED_GRACE_SECONDS", 0.5)
+    async with coordinating(url):
+        naps = await client.submit_many([AsyncNap(until=tmp_path / "go") for _ in range(3)])
+        await asyncio.gather(*(said(nap, "napping") for nap in naps))
+        block = await client.submit(Block(how=how))
+
+        assert await block.result(timeout=30) == "let go"
+        first, _ = await client.invocations(block.id)
+        assert first.ending is Ending.CRASHED
+        assert any("nap_by" in line.text for line in [line async for line in block.logs(claim=1)]), "its stacks are in its log"
+        (tmp_path / "go").touch()
+        assert await asyncio.gather(*(nap.result(timeout=20) for nap in naps)) == ["rested"] * 3
+        assert {(await nap.job()).attempt for nap in naps} == {1}, "others are handed back without charge"
+
+
+async def test_a_lane_that_was_killed_is_started_again_and_all_its_jobs_finish(
+    client: Client, url: str, tmp_path: Path
+) -> None:
+    with Daemon(tmp_path / "host", url):
+        naps = await client.submit_many([AsyncNap(until=tmp_path / "enough") for _ in range(5)])
+        await asyncio.gather(*(said(nap, "napping") for nap in naps))
+        pid = int([line.text async for line in naps[0].logs()][1])
+
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: not alive_pid(pid))
+        (tmp_path / "enough").touch()
+
+        assert await asyncio.gather(*(nap.result(timeout=20) for nap in naps)) == ["rested"] * 5
+        assert {(await nap.job()).attempt for nap in naps} == {1}
+
+
+async def test_a_job_that_takes_the_lane_down_each_time_runs_out_of_attempts(client: Client, url: str, tmp_path: Path) -> None:
+    async with coordinating(url):
+        naps = await client.submit_many([AsyncNap(until=tmp_path / "enough") for _ in range(3)])
+        await asyncio.gather(*(said(nap, "napping") for nap in naps))
+        poison = await client.submit(AsyncCrash())
+
+        with pytest.raises(JobDead, match="ended by itself with exit code 7"):
+            await poison.result(timeout=40)
+        (tmp_path / "enough").touch()
+
+        assert await asyncio.gather(*(nap.result(timeout=20) for nap in naps)) == ["rested"] * 3
+
+
+def alive_pid(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
