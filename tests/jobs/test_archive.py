@@ -11,9 +11,10 @@ import stat
 import struct
 import subprocess
 import tarfile
+import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ from heavyjobs.locations import Locations
 from heavyjobs.testing.inline import Inline, run_inline
 from tests.jobs.folders import listing
 
+NOBODY = 65534
 FORMATS = ("tar", "tar.gz", "tar.zst", "zip")
 Done = Inline[Archived, Progress, Trouble]
 
@@ -567,12 +569,34 @@ def test_without_the_package_for_zstd_the_error_names_it(tmp_path: Path, photos:
     assert error.would_do == "pip install heavyjobs[archives]"
 
 
-def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, photos: Path) -> None:
-    (photos / "script").chmod(0)
-    if os.access(photos / "script", os.R_OK):
-        pytest.skip("root may read everything")
+@pytest.fixture
+def no_root() -> Iterator[Path]:
+    """A folder of an ordinary user, whom the tests then run as: root may read everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        if os.geteuid():
+            yield Path(folder)
+            return
+        os.chown(folder, NOBODY, -1)
+        os.seteuid(NOBODY)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0)
 
-    error, _ = refused_without_trace(tmp_path, lambda: pack(photos, tmp_path / "a.tar"))
 
-    assert isinstance(error, SourceMissing)
-    assert error.where.endswith("photos/script")
+def test_what_may_not_be_read_is_named(no_root: Path) -> None:
+    (no_root / "folder/closed").mkdir(parents=True)
+    (no_root / "folder/secret").touch(0)
+    (no_root / "folder/open").write_text("x")
+    (no_root / "folder/closed").chmod(0)
+
+    closed = pack(no_root / "folder", no_root / "a.tar")
+    inside = pack(no_root / "folder/closed/x", no_root / "a.tar")
+    (no_root / "folder/closed").chmod(0o700)
+    secret = pack(no_root / "folder", no_root / "a.tar")
+
+    for done, name in ((closed, "folder/closed"), (inside, "folder/closed/x"), (secret, "folder/secret")):
+        assert isinstance(done.error, SourceMissing)
+        assert done.error.where.endswith(name)
+        assert not done.retry
+    assert [path.name for path in no_root.iterdir()] == ["folder"]
