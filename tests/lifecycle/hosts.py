@@ -37,7 +37,9 @@ HASTY: Final[Mapping[str, Any]] = {**CALM, "lease": "1s", "kill": "500ms", "forf
 """For tests of death: claims are given up and taken over within seconds."""
 
 
-def configuration(url: str, *, slots: int = 2, notify: bool = True, **coordinator: Any) -> dict[str, Any]:
+def configuration(
+    url: str, *, slots: int = 2, queue: str = "default", notify: bool = True, **coordinator: Any
+) -> dict[str, Any]:
     """What a configuration file would say."""
     return {
         "modules": [WORK],
@@ -45,14 +47,14 @@ def configuration(url: str, *, slots: int = 2, notify: bool = True, **coordinato
         "path": [str(ROOT)],
         "database": {"url": url, "timeout": "2s", "notify": notify},
         "coordinator": {**CALM, **coordinator},
-        "queues": {"default": {"slots": slots}},
+        "queues": {queue: {"slots": slots}},
     }
 
 
 @asynccontextmanager
-async def coordinating(url: str, *, slots: int = 2, notify: bool = True, **coordinator: Any) -> AsyncGenerator[Coordinator]:
+async def coordinating(url: str, **how: Any) -> AsyncGenerator[Coordinator]:
     """A coordinator in this process for the length of the block; ready to take jobs when the block begins."""
-    settings = Settings.model_validate(configuration(url, slots=slots, notify=notify, **coordinator))
+    settings = Settings.model_validate(configuration(url, **how))
     async with open_store(url, options_of(settings.database)) as store:
         one = Coordinator(settings, store)
         running = asyncio.create_task(one.run())
@@ -69,12 +71,12 @@ async def coordinating(url: str, *, slots: int = 2, notify: bool = True, **coord
 class Daemon:
     """`heavyjobs run` in a process of its own."""
 
-    def __init__(self, folder: Path, url: str, *, slots: int = 2, notify: bool = True, **coordinator: Any) -> None:
+    def __init__(self, folder: Path, url: str, **how: Any) -> None:
         folder.mkdir(exist_ok=True)
         self.log: Final = folder / "log"
         self._name: Final = uuid4().hex
         config = folder / "heavyjobs.toml"
-        config.write_text(_toml(configuration(url, slots=slots, notify=notify, **coordinator)))
+        config.write_text(_toml(configuration(url, **how)))
         with self.log.open("wb") as log:
             self.process: Final = subprocess.Popen(
                 [sys.executable, "-m", "heavyjobs.cli", "run", "--config", config],
@@ -122,6 +124,10 @@ class Daemon:
         """All that it has started and that lives, however deep: helpers, workers, child programs."""
         return carrying(TESTED_BY, self._name)
 
+    def programs(self) -> set[psutil.Process]:
+        """Those of its family that jobs have started."""
+        return {process for process in self.family() if _is_program(process)}
+
 
 async def gone(processes: set[psutil.Process], *, within: float) -> None:
     """Wait until none of them lives."""
@@ -138,9 +144,13 @@ def _lives(process: psutil.Process) -> bool:
     return False
 
 
+def _is_program(process: psutil.Process) -> bool:
+    return MARKER in process.environ()
+
+
 def left_of_jobs() -> set[psutil.Process]:
     """What jobs of coordinators in this process have started and that lives."""
-    return {process for process in carrying(TESTED_BY, os.environ[TESTED_BY]) if MARKER in process.environ()}
+    return {process for process in carrying(TESTED_BY, os.environ[TESTED_BY]) if _is_program(process)}
 
 
 def carrying(variable: str, value: str) -> set[psutil.Process]:

@@ -158,6 +158,20 @@ class Steps(Job[list[int]], kind="tests.steps"):
         return [int(line) for line in self.path.read_text().split()]
 
 
+class LastStep(Job[str], kind="tests.last_step"):
+    """Keeps a checkpoint and fails until a file is there."""
+
+    until: Path
+    config = JobConfig(attempts=1)
+
+    def run(self, ctx: Context) -> str:
+        resumed = ctx.resume(Counting)
+        ctx.checkpoint(Counting(done=7))
+        if not self.until.exists():
+            raise ValueError("broken")
+        return f"resumed from {resumed.done}" if resumed else "from the start"
+
+
 class Film(Job[None], kind="tests.film"):
     """Runs child programs, one of them in a session of its own, until a file is there; then notes that it was done."""
 
@@ -179,11 +193,47 @@ class Chatty(Job[None], kind="tests.chatty"):
     """Says many numbered lines."""
 
     lines: int
+    raw: bool = False
     config = QUICK
 
     def run(self, ctx: Context) -> None:
-        for number in range(self.lines):
-            print(f"line {number}")
+        if self.raw:
+            subprocess.run(["seq", "-f", "line %.0f", "0", str(self.lines - 1)], check=True)
+        else:
+            for number in range(self.lines):
+                print(f"line {number}")
+
+
+class Ticker(Job[int], kind="tests.ticker"):
+    """Says a numbered line now and then, and notes it in a file, until another file is there; how many there were."""
+
+    until: Path
+    ticks: Path
+    config = QUICK
+
+    def run(self, ctx: Context) -> int:
+        for number in itertools.count():
+            print(f"tick {number}")
+            note(self.ticks, str(number))
+            if self.until.exists():
+                return number + 1
+            time.sleep(0.02)
+        raise AssertionError("it counts for ever")
+
+
+class Area(Job[int], kind="tests.area", version=2):
+    """In version 1 it had one side."""
+
+    width: int
+    height: int
+    config = QUICK
+
+    @classmethod
+    def upgrade(cls, version: int, data: dict[str, Any]) -> dict[str, Any]:
+        return {"width": data["side"], "height": data["side"]} if version == 1 else data
+
+    def run(self, ctx: Context) -> int:
+        return self.width * self.height
 
 
 # -- families
