@@ -21,9 +21,8 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext, suppres
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
-import psutil
-
-from heavyjobs.errors import ProgramFailed, WorkError
+from heavyjobs import processes
+from heavyjobs.errors import ProgramFailed
 from heavyjobs.shielding import Shield, surely
 from heavyjobs.textlines import LineCutter
 
@@ -32,15 +31,10 @@ T = TypeVar("T")
 
 TERM_SECONDS: Final = 2.0
 """Between the polite signal and the other one."""
-KILL_SECONDS: Final = 2.0
-"""How long to look for survivors of SIGKILL: only a process in D state outlasts it."""
 TAIL_LINES: Final = 20
 POLL_SECONDS: Final = 0.2
 """How often a silent stream is left to see whether the program has gone and only a grandchild holds the stream open."""
 READ_BYTES: Final = 64 << 10
-MARK: Final = "HEAVYJOBS_PROGRAM"
-WORKER_MARK: Final = "HEAVYJOBS_WORKER"
-"""As `slots.tree` marks all that a worker starts."""
 
 
 @contextmanager
@@ -95,6 +89,7 @@ class Running:
         self._tail: Final[deque[str]] = deque(maxlen=TAIL_LINES)
         self._process: subprocess.Popen[bytes] | None = None
         self._logging: threading.Thread | None = None
+        self._log_error: Exception | None = None
         self._reader: _Reader | None = None
 
     def start(self, *, cwd: Path | None, env: Mapping[str, str] | None) -> None:
@@ -103,14 +98,14 @@ class Running:
         Raises:
             WorkError: there is no such program, or no such folder to run it in.
         """
-        process = self._process = _popen(self._argv, cwd=cwd, env=_environment(env, self._mark))
+        process = self._process = processes.start(self._argv, cwd=cwd, env=processes.environment(env, self._mark))
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
         chosen, other = process.stdout, process.stderr
         if self._stream == "stderr":
             chosen, other = other, chosen
-        self._reader = _Reader(chosen.fileno(), lambda: _exited(process))
-        logged = _Reader(other.fileno(), lambda: _exited(process))
+        self._reader = _Reader(chosen.fileno(), lambda: processes.exited(process))
+        logged = _Reader(other.fileno(), lambda: processes.exited(process))
         self._logging = threading.Thread(target=self._log_all, args=(logged,), name="program log", daemon=True)
         self._logging.start()
 
@@ -125,16 +120,21 @@ class Running:
         return None if self._reader is None else self._reader.batch()
 
     def finish(self) -> None:
-        """Wait for its end after its last line.
+        """Wait for its end after its last line, and until all of the other stream is logged.
 
         Raises:
             ProgramFailed: another code than 0, or a signal.
+            Exception: what `log` raised.
         """
-        if (process := self._process) is None:
+        if (process := self._process) is None or self._logging is None:
             return
-        while not _exited(process):
+        while not processes.exited(process):
             time.sleep(0.005)
+        processes.signal_group(process, signal.SIGKILL)
+        self._logging.join()
         self._close()
+        if self._log_error is not None:
+            raise self._log_error
         if process.returncode:
             code, number = (process.returncode, None) if process.returncode > 0 else (None, -process.returncode)
             raise ProgramFailed(self._argv, code=code, signal=number, tail=self._tail)
@@ -142,7 +142,7 @@ class Running:
     def terminate(self) -> None:
         """Ask its process group to end."""
         if self._process is not None and self._process.returncode is None:
-            _signal_group(self._process, signal.SIGTERM)
+            processes.signal_group(self._process, signal.SIGTERM)
 
     def end(self) -> None:
         """Leave nothing of it: SIGTERM, a moment, SIGKILL. Harmless when repeated or when it has ended by itself."""
@@ -150,11 +150,11 @@ class Running:
         if process is None:
             return
         if process.returncode is None:
-            family = _family(process.pid)
+            family = processes.family(process.pid)
             self.terminate()
-            _wait(process, TERM_SECONDS)
-            _kill(process, family)
-            _kill_marked(self._mark)
+            processes.wait(process, TERM_SECONDS)
+            processes.kill(process, family)
+            processes.kill_marked(self._mark)
         self._close()
 
     def _close(self) -> None:
@@ -162,11 +162,11 @@ class Running:
         assert self._process is not None  # noqa: S101
         process = self._process
         if process.returncode is None:  # not reaped: its number still names its group and nobody else's
-            _signal_group(process, signal.SIGKILL)
+            processes.signal_group(process, signal.SIGKILL)
         if self._logging is not None:
-            self._logging.join(KILL_SECONDS)
+            self._logging.join(processes.KILL_SECONDS)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(KILL_SECONDS)
+            process.wait(processes.KILL_SECONDS)
         if self._logging is None or not self._logging.is_alive():
             for pipe in (process.stdout, process.stderr):
                 if pipe is not None:
@@ -176,7 +176,14 @@ class Running:
         while (batch := reader.batch()) is not None:
             for line in batch:
                 self._tail.append(line)
+                self._log_line(line)
+
+    def _log_line(self, line: str) -> None:
+        if self._log_error is None:
+            try:
                 self._log(line)
+            except Exception as error:  # noqa: BLE001 - raised by finish; without a reader the program would wait for ever
+                self._log_error = error
 
 
 class _Reader:
@@ -223,87 +230,3 @@ async def _to_the_end(thread: ThreadPoolExecutor, fn: Callable[[], None]) -> Non
             cancelled = error
     if cancelled is not None:
         raise cancelled
-
-
-def _environment(env: Mapping[str, str] | None, mark: str) -> dict[str, str]:
-    """What the program gets: ours, or the given one with our marks, by which those that flee are found."""
-    kept = os.environ if env is None else {name: os.environ[name] for name in (WORKER_MARK,) if name in os.environ} | dict(env)
-    return {**kept, MARK: mark}
-
-
-def _popen(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    if not argv or any("\0" in argument for argument in argv):
-        raise WorkError(f"{list(argv)!r} is not a command; give the program and its arguments, without NUL")
-    if cwd is not None and not cwd.is_dir():
-        raise WorkError(f"{cwd}: no such folder to run {argv[0]} in; make it first")
-    try:
-        return subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
-            argv,
-            bufsize=0,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            cwd=cwd,
-            env=env,
-        )
-    except FileNotFoundError:
-        raise WorkError(f"{argv[0]}: no such program; install it on this host, or give its full path") from None
-    except PermissionError:
-        raise WorkError(f"{argv[0]}: not a program that may be run; check its permissions") from None
-
-
-def _exited(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it has ended; where the system allows, without reaping it, so that its number is not given to others."""
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13
-        return process.poll() is not None
-    if process.returncode is not None:
-        return True
-    try:
-        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:
-        return True
-
-
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not _exited(process) and time.monotonic() < deadline:
-        time.sleep(0.005)
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    with suppress(psutil.Error):
-        return psutil.Process(pid).children(recursive=True)
-    return []
-
-
-def _kill(process: subprocess.Popen[bytes], known: Sequence[psutil.Process]) -> None:
-    family = {*known, *_family(process.pid)}
-    _signal_group(process, signal.SIGKILL)
-    for member in family:
-        with suppress(psutil.Error):
-            member.kill()
-
-
-def _kill_marked(mark: str) -> None:
-    """Kill whoever was started with this mark in its environment, until none is left."""
-    deadline = time.monotonic() + KILL_SECONDS
-    while (found := _marked(mark)) and time.monotonic() < deadline:
-        for member in found:
-            with suppress(psutil.Error):
-                member.kill()
-        psutil.wait_procs(found, timeout=0.05)
-
-
-def _marked(mark: str) -> list[psutil.Process]:
-    found: list[psutil.Process] = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == mark:
-                found.append(process)
-    return found

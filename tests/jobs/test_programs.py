@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -104,6 +105,39 @@ def test_a_flood_on_the_stream_that_nobody_reads_yet_leaves_the_log_running() ->
         assert next(lines) == "done"
 
     assert len(log) == 500000
+
+
+def test_a_log_that_fails_neither_blocks_the_program_nor_is_forgotten() -> None:
+    def log(line: str) -> None:
+        raise ConnectionError(line[:3])
+
+    seen: list[str] = []
+
+    def run() -> None:
+        with programs.program([sys.executable, "-c", FLOOD], stream="stdout", cwd=None, env=None, log=log) as lines:
+            seen.extend(lines)
+
+    with pytest.raises(ConnectionError, match="xxx"):
+        run()
+    assert len(seen) == 2000
+
+
+def test_the_program_has_ended_for_the_job_when_its_last_line_is_logged() -> None:
+    began, gate = threading.Event(), threading.Event()
+    log: list[str] = []
+
+    def slowly(line: str) -> None:
+        began.set()
+        gate.wait(10)
+        log.append(line)
+
+    opener = threading.Thread(target=lambda: began.wait(10) and gate.set())
+    opener.start()
+    with programs.program(["sh", "-c", "seq 1000 >&2"], stream="stdout", cwd=None, env=None, log=slowly) as lines:
+        assert list(lines) == []
+    opener.join()
+
+    assert len(log) == 1000
 
 
 def test_standard_input_is_empty() -> None:

@@ -1,0 +1,106 @@
+"""One child process and what it started: to start it, see it end, and end all of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from heavyjobs.errors import WorkError
+
+KILL_SECONDS: Final = 2.0
+"""How long to look for survivors of SIGKILL: only a process in D state outlasts it."""
+MARK: Final = "HEAVYJOBS_PROGRAM"
+WORKER_MARK: Final = "HEAVYJOBS_WORKER"
+"""As `slots.tree` marks all that a worker starts."""
+
+
+def start(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    if not argv or any("\0" in argument for argument in argv):
+        raise WorkError(f"{list(argv)!r} is not a command; give the program and its arguments, without NUL")
+    if cwd is not None and not cwd.is_dir():
+        raise WorkError(f"{cwd}: no such folder to run {argv[0]} in; make it first")
+    try:
+        return subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
+            argv,
+            bufsize=0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            cwd=cwd,
+            env=env,
+        )
+    except FileNotFoundError:
+        raise WorkError(f"{argv[0]}: no such program; install it on this host, or give its full path") from None
+    except PermissionError:
+        raise WorkError(f"{argv[0]}: not a program that may be run; check its permissions") from None
+
+
+def environment(env: Mapping[str, str] | None, mark: str) -> dict[str, str]:
+    """What the program gets: ours, or the given one with our marks, by which those that flee are found."""
+    kept = os.environ if env is None else {name: os.environ[name] for name in (WORKER_MARK,) if name in os.environ} | dict(env)
+    return {**kept, MARK: mark}
+
+
+def exited(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended; where the system allows, without reaping it, so that its number is not given to others."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        return process.poll() is not None
+    if process.returncode is not None:
+        return True
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not exited(process) and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
+def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def family(pid: int) -> list[psutil.Process]:
+    with suppress(psutil.Error):
+        return psutil.Process(pid).children(recursive=True)
+    return []
+
+
+def kill(process: subprocess.Popen[bytes], known: Sequence[psutil.Process]) -> None:
+    members = {*known, *family(process.pid)}
+    signal_group(process, signal.SIGKILL)
+    for member in members:
+        with suppress(psutil.Error):
+            member.kill()
+
+
+def kill_marked(mark: str) -> None:
+    """Kill whoever was started with this mark in its environment, until none is left."""
+    deadline = time.monotonic() + KILL_SECONDS
+    while (found := _marked(mark)) and time.monotonic() < deadline:
+        for member in found:
+            with suppress(psutil.Error):
+                member.kill()
+        psutil.wait_procs(found, timeout=0.05)
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
