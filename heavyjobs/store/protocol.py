@@ -58,7 +58,7 @@ class StoreOptions:
     connections: int = 4
     listen_url: str | None = None
     notify: bool = True
-    look_seconds: float = 0.05
+    look_seconds: float = 0.03
 
 
 # -- submitting
