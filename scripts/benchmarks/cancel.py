@@ -30,6 +30,7 @@ async def measure(stage: Stage, report: Report) -> None:
             ):
                 await _single(stage, report, client, other, what=what, job=job, graced=graced)
             await _many(stage, report, client, other, daemon)
+        await asyncio.sleep(0.5)  # the server that forks sees the end of its pipe a moment later
         report.at_most("processes left once the coordinator has ended", len(marked(daemon.mark)), 0)
 
 
