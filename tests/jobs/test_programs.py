@@ -123,19 +123,15 @@ def test_a_log_that_fails_neither_blocks_the_program_nor_is_forgotten() -> None:
 
 
 def test_the_program_has_ended_for_the_job_when_its_last_line_is_logged() -> None:
-    began, gate = threading.Event(), threading.Event()
-    log: list[str] = []
+    began, log = threading.Event(), list[str]()
 
     def slowly(line: str) -> None:
-        began.set()
-        gate.wait(10)
+        began.wait(10)
         log.append(line)
 
-    opener = threading.Thread(target=lambda: began.wait(10) and gate.set())
-    opener.start()
+    threading.Timer(0.3, began.set).start()  # long after the program has ended
     with programs.program(["sh", "-c", "seq 1000 >&2"], stream="stdout", cwd=None, env=None, log=slowly) as lines:
         assert list(lines) == []
-    opener.join()
 
     assert len(log) == 1000
 
@@ -254,7 +250,7 @@ def test_a_request_to_stop_on_any_line_leaves_no_process(line: int, monkeypatch:
     monkeypatch.setenv("HEAVYJOBS_TEST", f"{os.getpid()}-{line}")
 
     def work(shield: Shield) -> None:
-        with programs.program(["sleep", "1000"], stream="stdout", cwd=None, env=None, log=print, shield=shield) as lines:
+        with programs.program(["sleep", "30"], stream="stdout", cwd=None, env=None, log=print, shield=shield) as lines:
             next(lines)
 
     assert interrupt(work, at_line=line)
