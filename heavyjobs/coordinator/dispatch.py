@@ -22,6 +22,7 @@ from heavyjobs.coordinator.relay import Relay
 from heavyjobs.coordinator.verdict import Stop
 from heavyjobs.coordinator.wants import Held
 from heavyjobs.model import Bill, Cause, ClaimKey, Ending, JobState, Move, short_id
+from heavyjobs.slots.bill import out_of_memory_kills
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from heavyjobs.slots.process import WorkerProcess
 from heavyjobs.store.protocol import CancelOrder, Claimed, End, Progress, Recorded
@@ -102,13 +103,14 @@ class Dispatch:
 
     def pump(self) -> None:
         """Bring waiting jobs to workers that are free."""
+        kills = out_of_memory_kills() if self._waiting else 0
         for _ in range(len(self._waiting)):
             job = self._waiting.popleft()
             worker = self._worker_for(job)
             if worker is None:
                 self._waiting.append(job)
             else:
-                self._start(job, worker)
+                self._start(job, worker, kills_before=kills)
         self._note_empty()
 
     def _worker_for(self, job: Claimed) -> WorkerProcess | None:
@@ -116,8 +118,8 @@ class Dispatch:
             return self._lane.worker
         return self._pool.take() if self._pool.idle else None
 
-    def _start(self, job: Claimed, worker: WorkerProcess) -> None:
-        invocation = Invocation(job, worker, self, log_bytes=self._log_bytes)
+    def _start(self, job: Claimed, worker: WorkerProcess, *, kills_before: int) -> None:
+        invocation = Invocation(job, worker, self, log_bytes=self._log_bytes, kills_before=kills_before)
         self.running[job.claim] = invocation
         invocation.begin()
         journal.say(

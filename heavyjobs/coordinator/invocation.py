@@ -62,9 +62,14 @@ class Desk(Protocol):
 
 
 class Invocation:
-    """Made when a job was claimed and a worker is there for it; `begin` starts it."""
+    """Made when a job was claimed and a worker is there for it; `begin` starts it.
 
-    def __init__(self, claimed: Claimed, worker: WorkerProcess, desk: Desk, *, log_bytes: int) -> None:
+    Args:
+        log_bytes: kept of its log; 0 keeps all.
+        kills_before: how often the kernel had killed for lack of memory by then.
+    """
+
+    def __init__(self, claimed: Claimed, worker: WorkerProcess, desk: Desk, *, log_bytes: int, kills_before: int) -> None:
         self.claimed: Final = claimed
         self.worker: Final = worker
         self.log: Final = LogBuffer(claimed.claim, bound_bytes=log_bytes)
@@ -83,7 +88,7 @@ class Invocation:
         self._waits_since = 0.0
         self._status: JsonText | None = None
         self._told_status: JsonText | None = None
-        self._kills_before = out_of_memory_kills()
+        self._kills_before = kills_before
         self._hurry = asyncio.Event()
 
     def begin(self) -> None:
@@ -259,7 +264,7 @@ class Invocation:
             stop=self.stop,
             policy=job.policy,
             bill=bill,
-            out_of_memory=out_of_memory_kills() > self._kills_before,
+            out_of_memory=isinstance(came, Death) and out_of_memory_kills() > self._kills_before,
             blamed=self.blamed,
         )
         move = after(

@@ -102,8 +102,7 @@ def _one(process: psutil.Process) -> Sample:
 
 def out_of_memory_kills() -> int:
     """How often this machine's kernel has killed for lack of memory since it started; 0 where that is not told."""
-    with suppress(OSError), Path("/proc/vmstat").open("rb") as lines:
-        for line in lines:
-            if line.startswith(b"oom_kill "):
-                return int(line.split()[1])
+    with suppress(OSError):
+        _, _, found = Path("/proc/vmstat").read_bytes().partition(b"\noom_kill ")
+        return int(found.partition(b"\n")[0] or 0)
     return 0

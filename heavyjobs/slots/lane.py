@@ -13,7 +13,6 @@ from collections.abc import Coroutine, Generator
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
-from weakref import WeakKeyDictionary
 
 from heavyjobs import errors, events
 from heavyjobs.context import AsyncContext
@@ -21,7 +20,7 @@ from heavyjobs.errors import CancelRequested
 from heavyjobs.events import Code, Ended
 from heavyjobs.logs import encode_lines
 from heavyjobs.model import Source
-from heavyjobs.slots import capture, endings
+from heavyjobs.slots import endings
 from heavyjobs.slots.child import Worker, assignment_of
 from heavyjobs.slots.serial import ask_body, value_of
 from heavyjobs.slots.stepping import Stepped
@@ -43,11 +42,11 @@ class Lane:
         self._wire = worker.wire
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._links: dict[int, LaneLink] = {}
-        self._owners: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
+        self._owned: dict[int, set[asyncio.Task[Any]]] = {}
         self._over = asyncio.Event()
 
     async def serve(self) -> None:
-        capture.capture(lambda line: self._wire.send(Code.LOG, _current.get(), line))
+        self._worker.speak_through(lambda line: self._wire.send(Code.LOG, _current.get(), line))
         loop = asyncio.get_running_loop()
         loop.set_task_factory(self._make_task)
         loop.add_reader(self._wire.descriptors[1], self._take_in)
@@ -61,8 +60,15 @@ class Lane:
         if owner and isinstance(work, Coroutine):
             work = Stepped(work, self._worker.mark, owner)
         task: asyncio.Task[T] = asyncio.Task(work, loop=loop, **how)
-        self._owners[task] = owner
+        if owner:
+            self._owned.setdefault(owner, set()).add(task)
+            task.add_done_callback(lambda done: self._disown(done, owner))
         return task
+
+    def _disown(self, task: asyncio.Task[Any], owner: int) -> None:
+        self._owned[owner].discard(task)
+        if not self._owned[owner]:
+            del self._owned[owner]
 
     def _take_in(self) -> None:
         if not self._wire.read():
@@ -98,8 +104,9 @@ class Lane:
             ended = await self._run(run, link)
         finally:
             del self._links[reference]
-        for left in [task for task, owner in self._owners.items() if owner == reference and task is not asyncio.current_task()]:
-            left.cancel()
+        for left in self._owned[reference]:
+            if left is not asyncio.current_task():
+                left.cancel()
         usage = events.Usage(wall_seconds=time.monotonic() - began)
         self._wire.send(Code.ENDED, reference, endings.dump(ended, usage=usage, worn=False))
 
