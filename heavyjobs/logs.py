@@ -19,8 +19,12 @@ LINE_MAX_CHARS: Final = 16 << 10
 """Longer lines are cut into several, each but the last marked as continued."""
 
 
-def encode_lines(time: float, source: Source, level: int | None, text: str) -> list[bytes]:
-    """Encode a message as one line per line of its text (at least one), long ones cut, unstorable characters made visible."""
+def encode_lines(time: float, source: Source, level: int | None, text: str, *, goes_on: bool = False) -> list[bytes]:
+    """Encode a message as one line per line of its text (at least one), long ones cut, unstorable characters made visible.
+
+    Args:
+        goes_on: the last line is not over: what comes next continues it.
+    """
     # Not the whole line by orjson: each of its results keeps the 4 KiB it was written in, and a flood is held line by line.
     head = orjson.dumps([time, source, level]).decode()[:-1]
     lines: list[bytes] = []
@@ -30,6 +34,8 @@ def encode_lines(time: float, source: Source, level: int | None, text: str) -> l
             lines.append(f"{head},{encode_basestring(shown[:LINE_MAX_CHARS])},1]".encode())
             shown = shown[LINE_MAX_CHARS:]
         lines.append(f"{head},{encode_basestring(shown)}]".encode())
+    if goes_on:
+        lines[-1] = lines[-1][:-1] + b",1]"
     return lines
 
 

@@ -6,12 +6,14 @@ reads itself. Each line keeps its source and level; print and logging share one 
 
 from __future__ import annotations
 
+import ctypes
 import io
 import logging
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 
 from typing_extensions import override
 
@@ -21,27 +23,51 @@ from heavyjobs.model import Source
 if TYPE_CHECKING:
     from loguru import Message
 
+_LIBC: Final = ctypes.CDLL(None)
+
 Sink: TypeAlias = Callable[[bytes], None]
 """Takes one encoded line."""
 
 
-def capture(sink: Sink) -> None:
-    """Route this process's logging, loguru, stdout and stderr to `sink`. Once per worker."""
-    from loguru import logger
+class Capture:
+    """Routes this process's logging, loguru, stdout and stderr to `sink`. One for each worker."""
 
-    sys.stdout = LineStream(sink, Source.STDOUT)
-    sys.stderr = LineStream(sink, Source.STDERR)
-    logging.root.handlers[:] = [SinkHandler(sink)]
-    logging.root.setLevel(logging.INFO)
-    logging.captureWarnings(capture=True)
-    logger.remove()
-    logger.add(_loguru_sink(sink), format="{message}", level=0, catch=False)
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._streams = (LineStream(sink, Source.STDOUT), LineStream(sink, Source.STDERR))
+        self._handler = SinkHandler(sink)
+        self._loguru_id: int | None = None
+        logging.captureWarnings(capture=True)
+        self.restore()
 
+    def restore(self) -> None:
+        """Begin, or put back what a job has changed of it: the next one may count on its log."""
+        from loguru import logger
 
-def flush() -> None:
-    """Send what was printed without an end of line."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        sys.stdout, sys.stderr = self._streams
+        if logging.root.handlers != [self._handler] or logging.root.level != logging.INFO:
+            logging.root.handlers[:] = [self._handler]
+            logging.root.setLevel(logging.INFO)
+        logging.disable(logging.NOTSET)
+        if [*getattr(logger, "_core").handlers] != [self._loguru_id]:  # noqa: B009 - private; adding a handler takes 3 ms
+            logger.remove()
+            self._loguru_id = logger.add(_loguru_sink(self._sink), format="{message}", level=0, catch=False)
+
+    def flush(self) -> None:
+        """Send what was said without an end of line, or lies in a buffer of Python's or C's."""
+        for stream in (sys.stdout, sys.stderr, *self._streams, sys.__stdout__, sys.__stderr__):
+            with suppress(OSError, ValueError, AttributeError):  # the job may have closed or replaced it
+                stream.flush()  # type: ignore[union-attr]
+        _LIBC.fflush(None)
+
+    def release(self) -> None:
+        """In a fork, which must not speak for its parent: all goes to descriptors 1 and 2, where nobody's lines are spoilt."""
+        from loguru import logger
+
+        sys.stdout, sys.stderr = (_text_to(descriptor) for descriptor in (1, 2))
+        logging.root.handlers[:] = [logging.StreamHandler(sys.stderr)]
+        logger.remove()
+        logger.add(sys.stderr, format="{message}", level=0)
 
 
 class LineStream(io.TextIOBase):
@@ -53,6 +79,7 @@ class LineStream(io.TextIOBase):
         self._source = source
         self._partial = ""
         self._descriptor: Final = 1 if source is Source.STDOUT else 2
+        self.buffer: Final = io.BufferedWriter(io.FileIO(self._descriptor, "wb", closefd=False))
 
     @property
     @override
@@ -70,23 +97,24 @@ class LineStream(io.TextIOBase):
     @override
     def write(self, text: str, /) -> int:
         whole, newline, rest = text.rpartition("\n")
+        # Taken before it is said: a request to stop is raised at the end of saying, and it must not be said twice.
+        before, self._partial = self._partial, rest if newline else self._partial + rest
         if newline:
-            self._say(self._partial + whole)
-            self._partial = rest
-        else:
-            self._partial += rest
-        if len(self._partial) > LINE_MAX_CHARS:
-            self.flush()
+            self._say(before + whole)
+        while len(self._partial) > LINE_MAX_CHARS:
+            piece, self._partial = self._partial[:LINE_MAX_CHARS], self._partial[LINE_MAX_CHARS:]
+            self._say(piece, goes_on=True)
         return len(text)
 
     @override
     def flush(self) -> None:
+        self.buffer.flush()
         if self._partial:
             partial, self._partial = self._partial, ""
             self._say(partial)
 
-    def _say(self, text: str) -> None:
-        for line in encode_lines(time.time(), self._source, None, text):
+    def _say(self, text: str, *, goes_on: bool = False) -> None:
+        for line in encode_lines(time.time(), self._source, None, text, goes_on=goes_on):
             self._sink(line)
 
 
@@ -105,6 +133,10 @@ class SinkHandler(logging.Handler):
             text = f"{record.msg!s} (cannot be formatted: {error})"
         for line in encode_lines(record.created, Source.LOGGING, record.levelno, text):
             self._sink(line)
+
+
+def _text_to(descriptor: int) -> TextIO:
+    return io.TextIOWrapper(io.FileIO(descriptor, "wb", closefd=False), errors="backslashreplace", line_buffering=True)
 
 
 def _loguru_sink(sink: Sink) -> Callable[[Message], None]:

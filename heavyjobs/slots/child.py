@@ -33,7 +33,7 @@ from heavyjobs.job import AnyJob, job_type, kinds
 from heavyjobs.locations import Locations
 from heavyjobs.logs import encode_lines
 from heavyjobs.model import ClaimKey, Source
-from heavyjobs.slots import tree
+from heavyjobs.slots import capture, tree
 from heavyjobs.slots.stepping import Mark
 from heavyjobs.slots.usage import resident_bytes
 from heavyjobs.slots.wire import Wire
@@ -109,11 +109,18 @@ class Worker:
             with suppress(OSError):  # the one that listed the folder is closed already
                 os.fstat(descriptor)
                 os.dup2(null, descriptor, inheritable=False)
-        # Jobs that use multiprocessing start helpers of their own: the inherited ones were just cut off.
-        inherited_tracker = resource_tracker._resource_tracker  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
-        resource_tracker.ResourceTracker.__init__(inherited_tracker)
-        inherited_server = forkserver._forkserver  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
-        forkserver.ForkServer.__init__(inherited_server)
+        forget_helpers()
+
+    def speak_through(self, sink: capture.Sink) -> capture.Capture:
+        """Capture what is said here, and keep forks of jobs from speaking for us."""
+        captured = capture.Capture(sink)
+
+        def in_fork() -> None:
+            self.wire.cut_off()
+            captured.release()
+
+        os.register_at_fork(after_in_child=in_fork)
+        return captured
 
     def job_of(self, run: events.Run) -> AnyJob:
         """The job, with its class as it is imported here.
@@ -151,6 +158,14 @@ class Worker:
         """Say something of our own in the invocation's log."""
         for line in encode_lines(time.time(), Source.HEAVYJOBS, 30, text):
             self.wire.send(Code.LOG, reference, line)
+
+
+def forget_helpers() -> None:
+    """Have multiprocessing start helpers of its own when a job next needs them: those that it knows are cut off, or gone."""
+    tracker = resource_tracker._resource_tracker  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
+    resource_tracker.ResourceTracker.__init__(tracker)
+    server = forkserver._forkserver  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
+    forkserver.ForkServer.__init__(server)
 
 
 def assignment_of(run: events.Run) -> Assignment:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from heavyjobs.context import Failure
 from heavyjobs.errors import CancelRequested, InvalidParameters, UnknownKind, Unstorable
@@ -33,6 +34,8 @@ def returned(job: AnyJob, result: Any, failure: Failure | None) -> Ended:
     except ValidationError as error:
         reasons = "; ".join(f"{field}: {reason}" for field, reason in problems(error))
         raise Unstorable(f"the result of {job.kind} is not what its class says: {reasons}") from None
+    except PydanticSerializationError as error:
+        raise Unstorable(f"the result of {job.kind} is not JSON: {error}") from None
     text = encode(plain, what=f"the result of {job.kind}", max_bytes=RESULT_MAX_BYTES)
     if job.retry_if(result):
         return Ended(ending=Ending.RAISED, message=f"retry_if: the result is to be tried for again: {text[:200]}")
@@ -53,7 +56,7 @@ def raised(error: BaseException, failure: Failure | None) -> Ended:
     return Ended(
         ending=ending,
         retry=not useless,
-        message=_cut(visible(f"{name}: {error}" if str(error) else name), _MESSAGE_MAX_CHARS),
+        message=_cut(visible(f"{name}: {said}" if (said := _said(error)) else name), _MESSAGE_MAX_CHARS),
         type=f"{type(error).__module__}.{name}",
         traceback=_cut(visible("".join(traceback.format_exception(_without_our_frames(error)))), _TRACEBACK_MAX_CHARS),
     )
@@ -67,6 +70,14 @@ def dump(ended: Ended, *, usage: Usage, worn: bool) -> bytes:
 def _failed(failure: Failure) -> Ended:
     message = _cut(failure.message, _MESSAGE_MAX_CHARS)
     return Ended(ending=Ending.FAILED, error=failure.error, type=failure.type, retry=failure.retry, message=message)
+
+
+def _said(error: BaseException) -> str:
+    """Its text, although its class may be unable to say it."""
+    try:
+        return str(error)
+    except Exception as trouble:  # noqa: BLE001 - user code
+        return f"<cannot be said: {type(trouble).__name__}>"
 
 
 def _without_our_frames(error: BaseException) -> BaseException:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
+import traceback
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from heavyjobs import errors, events
 from heavyjobs.context import Context
 from heavyjobs.events import Code, Ended
 from heavyjobs.logs import encode_lines
 from heavyjobs.model import Source
-from heavyjobs.slots import capture, endings, tree
-from heavyjobs.slots.child import CANCEL_SIGNAL, Worker, assignment_of
+from heavyjobs.slots import endings, tree
+from heavyjobs.slots.child import CANCEL_SIGNAL, Worker, assignment_of, forget_helpers
 from heavyjobs.slots.usage import Meter, limit_memory
 from heavyjobs.slots.wire import Wire
 from heavyjobs.values import JsonText
@@ -36,10 +38,10 @@ class Serial:
         self._worker = worker
         self._wire = worker.wire
         self._reference = 0
+        self._hear_signals()
+        self._captured = worker.speak_through(lambda line: self._wire.send(Code.LOG, self._reference, line))
 
     def serve(self) -> None:
-        signal.signal(CANCEL_SIGNAL, lambda _number, _frame: self._wire.shield.request())
-        capture.capture(lambda line: self._wire.send(Code.LOG, self._reference, line))
         while received := self._wire.receive():
             code, reference, body = received
             match code:
@@ -55,32 +57,50 @@ class Serial:
 
     def _invoke(self, reference: int, run: events.Run) -> None:
         self._wire.shield.open()
+        self._hear_signals()  # again: an earlier job may have changed that
+        self._captured.restore()
         meter = Meter()
         limit_memory(run.memory_bytes)
         ended = self._run(run, reference)
         self._wire.shield.disarm()
         limit_memory(None)
-        capture.flush()
+        self._captured.flush()
         self._sweep(reference)
-        self._wire.send(Code.ENDED, reference, endings.dump(ended, usage=meter.usage(), worn=self._worker.worn()))
+        # A request to stop may have been raised between the taking of some library's lock and its release.
+        worn = self._worker.worn() or self._wire.shield.raised
+        self._wire.send(Code.ENDED, reference, endings.dump(ended, usage=meter.usage(), worn=worn))
+
+    def _hear_signals(self) -> None:
+        signal.signal(CANCEL_SIGNAL, lambda _number, _frame: self._wire.shield.request())
 
     def _run(self, run: events.Run, reference: int) -> Ended:
         """Run user code: whatever it raises is its ending, and nothing else's."""
         ctx: Context[Any, Any] | None = None
         try:
-            job = self._worker.job_of(run)
-            ctx = Context(assignment_of(run), SlotLink(self._wire, reference), job=job, locations=self._worker.locations)
-            self._wire.send(Code.STARTED, reference)
-            self._wire.shield.arm()
-            result = job.run(ctx)  # type: ignore[arg-type]  # a `def run`, so a Context is what it takes
-            self._wire.shield.disarm()
+            try:
+                job = self._worker.job_of(run)
+                ctx = Context(assignment_of(run), SlotLink(self._wire, reference), job=job, locations=self._worker.locations)
+                self._wire.send(Code.STARTED, reference)
+                self._wire.shield.arm()
+                result = job.run(ctx)  # type: ignore[arg-type]  # a `def run`, so a Context is what it takes
+            finally:
+                self._wire.shield.disarm()
+                if os.getpid() != self._worker.root.pid:
+                    self._leave()
             return endings.returned(job, result, ctx.failure)
         except BaseException as error:  # noqa: BLE001 - the place around user code
             return endings.raised(error, ctx.failure if ctx else None)
         finally:
-            self._wire.shield.disarm()
             if ctx:
                 ctx.clean_up()
+
+    def _leave(self) -> NoReturn:
+        """In a fork of the job's, which came back from it: it is not the job."""
+        failed = sys.exc_info()[0] is not None
+        if failed:
+            traceback.print_exc()
+        self._captured.flush()
+        os._exit(1 if failed else 0)
 
     def _sweep(self, reference: int) -> None:
         """End what the invocation started and did not wait for, before the next one starts."""
@@ -91,6 +111,7 @@ class Serial:
             return  # no child at all: nearly always
         swept = tree.end(self._worker.root, root_too=False)
         if swept.descendants:
+            forget_helpers()
             self._worker.remark(reference, f"ended what the job left running: {', '.join(swept.descendants)}")
 
 

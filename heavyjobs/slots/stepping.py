@@ -9,7 +9,7 @@ import mmap
 import os
 import struct
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from typing_extensions import override
@@ -56,17 +56,19 @@ class Stepped(Coroutine[Any, Any, T]):
 
     @override
     def send(self, value: Any, /) -> Any:
-        self._mark.set(self._reference)
-        try:
-            return self._work.send(value)
-        finally:
-            self._mark.set(0)
+        return self._step(self._work.send, value)
 
     @override
     def throw(self, *error: Any) -> Any:
+        return self._step(self._work.throw, *error)
+
+    def _step(self, step: Callable[..., Any], *arguments: Any) -> Any:
         self._mark.set(self._reference)
         try:
-            return self._work.throw(*error)
+            return step(*arguments)
+        except (SystemExit, KeyboardInterrupt) as error:
+            # They would end the loop, and with it every other job.
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
         finally:
             self._mark.set(0)
 

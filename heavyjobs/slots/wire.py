@@ -25,6 +25,8 @@ class Shield:
         self._open = False
         self._armed = False
         self._requested = False
+        self.raised = False
+        """Whether a request to stop was raised, in this invocation or an earlier one."""
 
     def open(self) -> None:
         """An invocation is here: from now on a request to stop is remembered."""
@@ -56,6 +58,7 @@ class Shield:
     def _raise_if_due(self) -> None:
         if self._requested and self._armed and self._depth == 0:
             self._armed = False
+            self.raised = True
             raise CancelRequested("this job is to stop")
 
     def __enter__(self) -> None:
@@ -65,7 +68,7 @@ class Shield:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if threading.current_thread() is threading.main_thread():
             self._depth -= 1
-            if error is None:
+            if error is None or isinstance(error, Exception):
                 self._raise_if_due()
 
 
@@ -92,6 +95,14 @@ class Wire:
         with self.shield, self._lock:
             while data:
                 data = data[os.write(self._up, data) :]
+
+    def cut_off(self) -> None:
+        """In a fork: what it says would mix with what its parent says, what it reads would be missing there."""
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in self.descriptors:
+            os.dup2(null, descriptor, inheritable=False)
+        os.close(null)
+        self._lock = threading.Lock()  # another thread may have held it at the fork
 
     def receive(self) -> tuple[int, int, bytes] | None:
         """The next frame, waiting for it; None at the end of the pipe."""
