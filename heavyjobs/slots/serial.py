@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import signal
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ from heavyjobs.events import Code, Ended
 from heavyjobs.logs import encode_lines
 from heavyjobs.model import Source
 from heavyjobs.slots import endings, tree
-from heavyjobs.slots.child import CANCEL_SIGNAL, Worker, assignment_of, forget_helpers
+from heavyjobs.slots.child import Worker, assignment_of, forget_helpers
 from heavyjobs.slots.usage import Meter, limit_memory
 from heavyjobs.slots.wire import Wire
 from heavyjobs.values import JsonText
@@ -38,7 +37,6 @@ class Serial:
         self._worker = worker
         self._wire = worker.wire
         self._reference = 0
-        self._hear_signals()
         self._captured = worker.speak_through(lambda line: self._wire.send(Code.LOG, self._reference, line))
 
     def serve(self) -> None:
@@ -57,7 +55,7 @@ class Serial:
 
     def _invoke(self, reference: int, run: events.Run) -> None:
         self._wire.shield.open()
-        self._hear_signals()  # again: an earlier job may have changed that
+        self._worker.hear_cancels()  # again: an earlier job may have changed that
         self._captured.restore()
         meter = Meter()
         limit_memory(run.memory_bytes)
@@ -69,9 +67,6 @@ class Serial:
         # A request to stop may have been raised between the taking of some library's lock and its release.
         worn = self._worker.worn() or self._wire.shield.raised
         self._wire.send(Code.ENDED, reference, endings.dump(ended, usage=meter.usage(), worn=worn))
-
-    def _hear_signals(self) -> None:
-        signal.signal(CANCEL_SIGNAL, lambda _number, _frame: self._wire.shield.request())
 
     def _run(self, run: events.Run, reference: int) -> Ended:
         """Run user code: whatever it raises is its ending, and nothing else's."""

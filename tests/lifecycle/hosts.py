@@ -92,17 +92,17 @@ class Daemon:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            print(self.said)  # noqa: T201 - pytest shows it with the failure
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(signal.SIGTERM)
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(DEADLINE_SECONDS)
+                self.process.wait(10)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        if error is not None:
-            print(self.said)  # noqa: T201 - pytest shows it with the failure
 
     @property
     def said(self) -> str:

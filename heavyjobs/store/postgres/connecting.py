@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import psycopg
@@ -25,6 +26,21 @@ RECONNECT_SECONDS: Final = 3.0
 """The pool doubles the wait between its attempts; after this long it begins anew with the next call."""
 
 VERSION_MIN: Final = 130_000
+
+
+@contextmanager
+def cancellable() -> Generator[None]:
+    """Raise a cancel that was swallowed in the block: before Python 3.12 asyncio.wait_for may, and the pool waits with it.
+
+    A loop over verbs would go on for ever otherwise, and whoever cancelled it would wait for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 class Database:
@@ -72,7 +88,7 @@ class Database:
     async def once(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work` on a connection, for verbs whose second answer would be another."""
         timeout = self._options.timeout_seconds
-        with told(self._address.shown, doing, timeout_seconds=timeout):
+        with cancellable(), told(self._address.shown, doing, timeout_seconds=timeout):
             async with asyncio.timeout(timeout), self._pool.connection() as connection:
                 return await work(Talk(connection, self._options.notify))
 
@@ -80,7 +96,7 @@ class Database:
         """Do `work`, and again, a few times, when the connection was lost or another transaction was in the way."""
         patience = Patience(first_seconds=0.02)
         timeout = self._options.timeout_seconds
-        with told(self._address.shown, doing, timeout_seconds=timeout):
+        with cancellable(), told(self._address.shown, doing, timeout_seconds=timeout):
             async with asyncio.timeout(timeout):
                 for _ in range(TRIES - 1):
                     try:
@@ -93,7 +109,7 @@ class Database:
 
     async def unbounded(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work` for as long as it takes."""
-        with told(self._address.shown, doing, timeout_seconds=self._options.timeout_seconds):
+        with cancellable(), told(self._address.shown, doing, timeout_seconds=self._options.timeout_seconds):
             async with self._pool.connection() as connection:
                 return await work(Talk(connection, self._options.notify))
 
