@@ -39,10 +39,12 @@ def main() -> None:
         epilog="Exits 0 also when figures fall short of their targets: they depend on the machine and are printed as such. "
         "Exits 1 when something broke, so that there is no figure.",
     )
-    options.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"{', '.join(PARTS)}; by default all")
+    options.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; by default all")
     options.add_argument("--store", choices=STORES, help="only this one")
     options.add_argument("--quick", action="store_true", help="few repetitions: to see that it works, not for figures")
     given = options.parse_args()
+    if unknown := [part for part in given.parts if part not in PARTS]:
+        options.error(f"{unknown[0]}: no such part; there are {', '.join(PARTS)}")
     stores = [given.store] if given.store else STORES
     with tempfile.TemporaryDirectory(prefix="heavyjobs-bench-") as folder, _server(wanted="postgres" in stores) as server:
         for name, value in describe(Path(folder), server):
@@ -65,8 +67,8 @@ async def _measure(parts: list[str], stages: list[Stage]) -> tuple[list[Report],
             began = time.monotonic()
             try:
                 await part(stage, report)
-            except (Broken, HeavyjobsError, TimeoutError) as error:
-                console.print(f"[red]{report.title}: broken[/]: {str(error) or type(error).__name__}", soft_wrap=True)
+            except* (Broken, HeavyjobsError, TimeoutError) as errors:
+                console.print(f"[red]{report.title}: broken[/]: {errors.exceptions[0]!r}", soft_wrap=True)
                 broken.append(f"{name}, {stage.name}")
             report.title += f" ({time.monotonic() - began:.0f} s)"
             report.show()

@@ -55,17 +55,19 @@ async def _many(stage: Stage, report: Report, client: Client, other: Canceller, 
     often = stage.times(200)
     jobs = [Brood(way=way) for way in itertools.islice(itertools.cycle(WAYS), often)]
     left: list[int] = []
+    seconds: list[float] = []
 
     async def one_after_the_other(mine: list[Brood]) -> None:
         for job in mine:
             handle = await client.submit(job)
             going = await until_it_reports(handle)
-            await other.cancel(handle.id, 0.2)
+            seconds.append(await other.cancel(handle.id, 0.2))
             left.extend(alive(going.pids))
 
     async with asyncio.TaskGroup() as tasks:
         for first in range(SLOTS):
             tasks.create_task(one_after_the_other(jobs[first::SLOTS]))
+    report.note(f"{often} cancels, with 0.2 s of grace", spread([value * 1000 for value in seconds], "ms"))
     report.at_most(f"{often} cancels: processes left when each returned", len(left), 0)
     await asyncio.sleep(0.5)
     strangers = [process for process in daemon.helpers() if process.name() in {"sleep", "ffmpeg"}]
