@@ -102,7 +102,9 @@ class Dispatch:
         self.pump()
 
     def pump(self) -> None:
-        """Bring waiting jobs to workers that are free."""
+        """Bring waiting jobs to workers that are free; none any more when the lease has lapsed, for others may take them."""
+        if not self._lease.holds:
+            return
         kills = out_of_memory_kills() if self._waiting else 0
         for _ in range(len(self._waiting)):
             job = self._waiting.popleft()
@@ -191,6 +193,11 @@ class Dispatch:
             journal.say("lost", level="WARNING", job=claim.job, kind=invocation.claimed.kind)
             invocation.stop = None
             self._spawn(invocation.halt(Stop.LOST, grace_seconds=0), f"dropping {short_id(claim.job)}")
+
+    def abandon(self) -> None:
+        """The lease has lapsed: drop what waits for a worker, others may start it."""
+        self._waiting.clear()
+        self._note_empty()
 
     # -- stopping
 

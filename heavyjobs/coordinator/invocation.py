@@ -77,13 +77,13 @@ class Invocation:
         self.over: Final = asyncio.Event()
         self.stop: Stop | None = None
         self.end: End | None = None
-        self.waiting = False
         self.blamed = False
         self.dirty = False
         self.reference = 0
         self._desk = desk
         self._began = time.monotonic()
         self._started: float | None = None
+        self._waits = 0
         self._waited_seconds = 0.0
         self._waits_since = 0.0
         self._status: JsonText | None = None
@@ -187,13 +187,20 @@ class Invocation:
 
     # -- waiting for children, bounds
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits for children; an `async def` may do so several times at once."""
+        return self._waits > 0
+
     def wait_begins(self) -> None:
-        self.waiting = True
-        self._waits_since = time.monotonic()
+        if not self.waiting:
+            self._waits_since = time.monotonic()
+        self._waits += 1
 
     def wait_ends(self) -> None:
-        self.waiting = False
-        self._waited_seconds += time.monotonic() - self._waits_since
+        self._waits -= 1
+        if not self.waiting:
+            self._waited_seconds += time.monotonic() - self._waits_since
 
     def held(self) -> Held:
         policy = self.claimed.policy

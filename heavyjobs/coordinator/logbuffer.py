@@ -33,7 +33,7 @@ class LogBuffer:
 
     def add(self, line: bytes) -> None:
         """Take an encoded line."""
-        if self._bound_bytes and self._kept_bytes + len(line) > self._bound_bytes:
+        if self.dropped_lines or (self._bound_bytes and self._kept_bytes + len(line) > self._bound_bytes):
             if not self.dropped_lines:
                 self.remark(f"the log has reached its bound of {self._bound_bytes} bytes; what follows is counted, not kept")
             self.dropped_lines += 1

@@ -43,6 +43,9 @@ from heavyjobs.store.watching import Watcher
 TEND_SECONDS: Final = 0.5
 """How often timeouts are looked at; trees are sampled every second time."""
 
+LAST_WRITE_SECONDS: Final = 10.0
+"""After a lapse, to write the ends of what had ended before: a little more than the longest pause between tries."""
+
 PROMOTE_LIMIT: Final = 1000
 ADOPT_LATE_SECONDS: Final = 15.0
 """A claim whose answer was lost may still commit; look once more after this."""
@@ -162,6 +165,9 @@ class Work:
                 self._lease.renew(began)
                 await self._heed(tick)
             if self._lease.lapsed.is_set():
+                # What has ended by itself is still ours to say, as long as nobody has taken it.
+                self._dispatch.abandon()
+                await _within(LAST_WRITE_SECONDS, self._dispatch.empty)
                 raise SessionFenced("the lease has lapsed: the database was out of reach for too long")
             self._tick_now.clear()
             await _within(max(0.0, self._host.tick_every - (boot_seconds() - began)), self._tick_now)
@@ -196,8 +202,7 @@ class Work:
 
     def _lapse(self) -> None:
         """Called in the lease's thread: end every tree, before another may take the jobs."""
-        workers = [*self._pool.workers, *([self._lane.worker] if self._lane.worker else [])]
-        end(*(worker.root for worker in workers), seconds=self._host.kill)
+        end(*(worker.root for worker in (*self._pool.workers, *self._lane.workers)), seconds=self._host.kill)
 
     # -- claiming
 
@@ -220,6 +225,8 @@ class Work:
 
     async def _claim(self) -> bool:
         """Take what fits; whether asking again at once may give more."""
+        if not self._lease.holds:
+            return False
         held = self._dispatch.held()
         asked = wants.wants(
             slots=self._slots,

@@ -48,6 +48,7 @@ class Pool:
     @property
     def idle(self) -> int:
         """Warm workers that wait for work."""
+        self._idle = [worker for worker in self._idle if not worker.over.is_set()]  # before `_watch` has come round
         return len(self._idle)
 
     @property
@@ -142,6 +143,11 @@ class LaneKeeper:
             return self._worker
         self._wanted.set()
         return None
+
+    @property
+    def workers(self) -> tuple[WorkerProcess, ...]:
+        """The lane, warm or not, if there is one; may be asked in any thread."""
+        return () if self._worker is None or self._worker.over.is_set() else (self._worker,)
 
     async def tend(self) -> None:
         """Keep it alive, and end it when a step has held it up for too long; runs until cancelled."""

@@ -17,7 +17,7 @@ from heavyjobs.model import Ending
 from heavyjobs.testing.postgres import PostgresServer
 from tests.lifecycle.asking import endings, said, texts, until
 from tests.lifecycle.hosts import HASTY, Daemon, gone
-from tests.lifecycle.work import Count, Film, Ticker
+from tests.lifecycle.work import Count, Film, Nap, Ticker
 
 Outage: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 """The database is away for the length of the block."""
@@ -72,6 +72,27 @@ async def test_jobs_go_on_through_an_outage_and_nothing_that_they_said_is_lost(
         assert await texts(ticker) == [f"tick {number}" for number in range(ticks)]
         assert await endings(client, ticker) == [Ending.SUCCEEDED]
         await (await client.submit(Count())).result(timeout=20)
+
+
+async def test_what_ended_before_the_lease_lapsed_is_kept_and_not_done_again(
+    client: Client, url: str, tmp_path: Path, outage: Outage
+) -> None:
+    nap = await client.submit(Nap(until=tmp_path / "enough"))
+    film = await client.submit(Film(path=tmp_path / "done", number=1, until=tmp_path / "go"))
+    with Daemon(tmp_path / "host", url, **HASTY) as daemon:
+        await said(nap, "napping")
+        await said(film, "filming")
+        programs = daemon.programs()
+        async with outage():
+            (tmp_path / "enough").touch()
+            await gone(programs, within=2.5)
+            (tmp_path / "go").touch()
+
+        assert await nap.result(timeout=30) == "rested"
+        await film.result(timeout=30)
+
+    assert await endings(client, nap) == [Ending.SUCCEEDED]
+    assert await endings(client, film) == [Ending.FORFEITED, Ending.SUCCEEDED]
 
 
 async def test_an_outage_longer_than_the_lease_ends_the_trees_before_others_could_take_the_jobs(
