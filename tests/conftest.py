@@ -1,9 +1,10 @@
-"""Databases for tests: a real PostgreSQL for each worker of pytest, and a fresh database in it for each test."""
+"""For all tests: a real PostgreSQL for each worker of pytest, a fresh database in it for each test; an ordinary user."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from heavyjobs.store.protocol import StoreOptions
 from heavyjobs.testing.postgres import PostgresServer, postgres_server
 
 _TEMPLATE = "migrated"
+_NOBODY = 65534
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +56,18 @@ async def postgres_store(postgres_url: str) -> AsyncIterator[PostgresStore]:
     """A store on a fresh, migrated database."""
     async with PostgresStore(postgres_url, StoreOptions()) as store:
         yield store
+
+
+@pytest.fixture
+def no_root() -> Iterator[Path]:
+    """A folder of an ordinary user, whom the tests then run as: root may read everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        if os.geteuid():
+            yield Path(folder)
+            return
+        os.chown(folder, _NOBODY, -1)
+        os.seteuid(_NOBODY)
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(0)

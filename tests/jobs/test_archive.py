@@ -11,10 +11,9 @@ import stat
 import struct
 import subprocess
 import tarfile
-import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,6 @@ from heavyjobs.locations import Locations
 from heavyjobs.testing.inline import Inline, run_inline
 from tests.jobs.folders import listing
 
-NOBODY = 65534
 FORMATS = ("tar", "tar.gz", "tar.zst", "zip")
 Done = Inline[Archived, Progress, Trouble]
 
@@ -567,21 +565,6 @@ def test_without_the_package_for_zstd_the_error_names_it(tmp_path: Path, photos:
     assert isinstance(error, NotInstalled)
     assert retry
     assert error.would_do == "pip install heavyjobs[archives]"
-
-
-@pytest.fixture
-def no_root() -> Iterator[Path]:
-    """A folder of an ordinary user, whom the tests then run as: root may read everything."""
-    with tempfile.TemporaryDirectory() as folder:
-        if os.geteuid():
-            yield Path(folder)
-            return
-        os.chown(folder, NOBODY, -1)
-        os.seteuid(NOBODY)
-        try:
-            yield Path(folder)
-        finally:
-            os.seteuid(0)
 
 
 def test_what_may_not_be_read_is_named(no_root: Path) -> None:

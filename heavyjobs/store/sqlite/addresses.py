@@ -53,7 +53,11 @@ def prepare(path: Path, *, where: str) -> None:
             f"{where}: {path.parent} is a network file system ({kind}), where SQLite loses data; "
             "put the file on a local disk, or use postgresql://"
         )
-    if not path.exists():
+    if path.exists():
+        if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            # SQLite itself would open it for reading, and fail at the first job.
+            raise StoreUnavailable(f"{where}: {path} cannot be written; let this user write the file and its folder")
+    else:
         try:
             _create_private(path)
         except OSError as error:
