@@ -43,6 +43,7 @@ class Guardian:
 
     def start(self) -> None:
         """Start it, or start another when it is gone, and tell it all that it should know."""
+        self.stop()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "heavyjobs.slots.guardian"],
             stdin=subprocess.PIPE,
