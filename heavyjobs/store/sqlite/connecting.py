@@ -163,6 +163,14 @@ class Writer(Reader):
             lambda deadline: self._patiently(lambda: self._transact(work, durable=durable), deadline=deadline)
         )
 
+    async def write_at_once(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do one statement that writes, and what reads after it, without opening a transaction: half the statements."""
+        return await self._do(lambda deadline: self._patiently(lambda: self._alone(work), deadline=deadline))
+
+    def _alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._sync(durable=False)
+        return work(self._connection)
+
     def _open(self, deadline: float) -> None:
         super()._open(deadline)
         [mode] = self._patiently(lambda: self._connection.execute("PRAGMA journal_mode = WAL").fetchone(), deadline=deadline)

@@ -48,9 +48,11 @@ def register(connection: sqlite3.Connection, session: Session) -> None:
 
 
 def tick(connection: sqlite3.Connection, session: UUID, held: Collection[ClaimKey]) -> Tick:
-    word = connection.execute(SQL["tick"], {"session": session.bytes, "now": rows.now()}).fetchone()
-    if word is None:
+    # To the end: the statement is a transaction of its own, which ends with it.
+    words = connection.execute(SQL["tick"], {"session": session.bytes, "now": rows.now()}).fetchall()
+    if not words:
         raise fenced(session)
+    [word] = words
     concern = {"session": session.bytes, "claims": rows.claims_text(held)}
     losing = connection.execute(SQL["lost_claims"], concern) if held else ()
     cancelling = connection.execute(SQL["cancels"], concern) if held else ()

@@ -145,7 +145,7 @@ class SqliteStore:
         await self._writer.write(lambda db: liveness.register(db, session), durable=True)
 
     async def tick(self, session: UUID, held: Collection[ClaimKey]) -> Tick:
-        return await self._writer.write(lambda db: liveness.tick(db, session, held), durable=False)
+        return await self._writer.write_at_once(lambda db: liveness.tick(db, session, held))
 
     async def forfeit(self, observer: UUID, *, session: UUID, tick: int, jitter: float) -> Sequence[ClaimKey] | None:
         return await self._writer.write(
