@@ -69,7 +69,7 @@ class Stage:
                     self.bars.print(f"[dim]{short_id(handle.id)}  {kind:<15}[/] {escape(update.text)}", soft_wrap=True)
                 case _:
                     pass
-        self.bars.remove_task(bar)
+        self.bars.update(bar, visible=False)
 
 
 def main() -> None:
@@ -80,20 +80,25 @@ def main() -> None:
     for path in (given.folder, given.video):
         if path is not None and not path.exists():
             options.error(f"{path}: there is no such file or folder")
-    try:
-        asyncio.run(demo(given.folder.resolve(), given.video and given.video.resolve()))
-    except* (CheckFailed, HeavyjobsError) as failed:
-        sys.exit("\n".join(f"demo: {error}" for error in leaves(failed)))
-
-
-def leaves(group: BaseExceptionGroup[Exception]) -> Iterator[BaseException]:
-    """The errors in a group, however deep."""
-    for error in group.exceptions:
-        yield from leaves(error) if isinstance(error, BaseExceptionGroup) else (error,)
-
-
-async def demo(source: Path, video: Path | None) -> None:
     folder = make_place()
+    try:
+        asyncio.run(demo(folder, given.folder.resolve(), given.video and given.video.resolve()))
+    except (CheckFailed, HeavyjobsError, BaseExceptionGroup) as failed:
+        if others := [error for error in leaves(failed) if not isinstance(error, CheckFailed | HeavyjobsError)]:
+            raise others[0] from None
+        sys.exit("\n".join(f"demo: {error}" for error in leaves(failed)) + f"\nall that there is of it lies in {folder}")
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors in a group, however deep; or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from leaves(inner)
+    else:
+        yield error
+
+
+async def demo(folder: Path, source: Path, video: Path | None) -> None:
     console.print(f"working in {folder}\n")
     video = video or await asyncio.to_thread(make_clip, folder)
     async with (
@@ -104,13 +109,15 @@ async def demo(source: Path, video: Path | None) -> None:
             SpinnerColumn(), TextColumn("{task.description:<15}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[rate]:>14}"), TextColumn("{task.fields[left]}"),
         )  # fmt: skip
-        with Progress(*columns, console=console) as bars:
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
             stage = Stage(folder, client, bars)
             async with asyncio.TaskGroup() as both:
                 both.create_task(archives(stage, source))
                 both.create_task(transcode(stage, video))
     console.print(
-        f"\n[green]all outputs were checked[/]; they are in {folder}, with the jobs and their logs in jobs.db:", soft_wrap=True
+        f"\n[green]all outputs were checked[/]; they are in {folder}, with the jobs and their logs in jobs.db;\n"
+        "remove it when you have seen enough:",
+        soft_wrap=True,
     )
     console.print(f"  cd {folder} && {Path(sys.executable).parent / 'heavyjobs'} list", soft_wrap=True)
 
@@ -164,7 +171,13 @@ async def coordinator(folder: Path) -> AsyncIterator[None]:
 def _rate(status: Any) -> str:
     if not status.rate:
         return ""
-    return f"{show_bytes(status.rate)}/s" if status.unit == "bytes" else f"{status.rate:.1f} {status.unit}/s"
+    match status.unit:
+        case "bytes":
+            return f"{show_bytes(status.rate)}/s"
+        case "seconds":
+            return f"{status.rate:.1f} × real time"
+        case unit:
+            return f"{status.rate:.1f} {unit}/s"
 
 
 def _left(status: Any) -> str:
