@@ -29,15 +29,19 @@ class Meter:
         self._wall = time.monotonic()
         self._cpu = _cpu_seconds()
         self._read, self._written = _io_bytes()
+        self._largest_child = _largest_child_bytes()
         with suppress(OSError):
             _RESET.write_bytes(b"5")
 
     def usage(self) -> Usage:
         read, written = _io_bytes()
+        largest_child = _largest_child_bytes()
+        # The kernel keeps the largest child of all this worker's life; only one that set a new mark is known to be this job's.
+        children = largest_child if largest_child > self._largest_child else 0
         return Usage(
             wall_seconds=time.monotonic() - self._wall,
             cpu_seconds=_cpu_seconds() - self._cpu,
-            memory_peak_bytes=_memory("VmHWM"),
+            memory_peak_bytes=max(_memory("VmHWM"), children),
             read_bytes=max(0, read - self._read),
             written_bytes=max(0, written - self._written),
         )
@@ -64,6 +68,11 @@ def limit_memory(limit_bytes: int | None) -> None:
 def _cpu_seconds() -> float:
     own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+
+
+def _largest_child_bytes() -> int:
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return largest if sys.platform == "darwin" else largest * 1024
 
 
 def _io_bytes() -> tuple[int, int]:
