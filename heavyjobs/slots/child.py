@@ -18,11 +18,12 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NoReturn, TypeAlias
 
 import psutil
 
@@ -43,36 +44,44 @@ DUMP_SIGNAL: Final = signal.SIGUSR2
 
 Pipe: TypeAlias = "Connection[Any, Any]"
 
-_attached: list[Worker] = []
+
+def work(up: Pipe, down: Pipe, out: Pipe, err: Pipe, mark: Pipe, options: bytes, lane: bool) -> NoReturn:  # noqa: FBT001 - from a tuple
+    """The executor's initializer, which is all that it ever runs here: serve, then leave.
+
+    Not one of its calls: before that came, this process would wait on the executor's queue, whose writing end it holds as well,
+    and never notice that its coordinator is gone.
+    """
+    try:
+        worker = _attached(up, down, out, err, mark, options)
+        worker.settle()
+        if lane:
+            from heavyjobs.slots.lane import serve_many
+
+            serve_many(worker)
+        else:
+            from heavyjobs.slots.serial import serve_one_by_one
+
+            serve_one_by_one(worker)
+    except BaseException:  # noqa: BLE001 - ours, or a job's that has broken what is ours: its cause is for the log
+        with suppress(OSError):
+            os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
+        os._exit(1)
+    # Not sys.exit: threads that a job left behind would keep the process.
+    os._exit(0)
 
 
-def attach(up: Pipe, down: Pipe, out: Pipe, err: Pipe, mark: Pipe, options: bytes) -> None:
-    """The executor's initializer: make this process a worker. Runs no user code."""
+def _attached(up: Pipe, down: Pipe, out: Pipe, err: Pipe, mark: Pipe, options: bytes) -> Worker:
+    """Make this process a worker. Runs no user code."""
     told = events.read(events.WORKER_OPTIONS, options)
     tree.lead(told.marker)
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor, source in ((0, null), (1, out.fileno()), (2, err.fileno())):
         os.dup2(source, descriptor)
     # Numbers that nobody else holds: the Connection objects close theirs.
-    _attached.append(Worker(Wire(os.dup(up.fileno()), os.dup(down.fileno())), Mark(mark.fileno()), told))
+    worker = Worker(Wire(os.dup(up.fileno()), os.dup(down.fileno())), Mark(mark.fileno()), told)
     for pipe in (up, down, out, err, mark):
         pipe.close()
-
-
-def serve(*, lane: bool) -> None:
-    """The executor's one call: it does not return."""
-    worker = _attached[0]
-    worker.settle()
-    if lane:
-        from heavyjobs.slots.lane import serve_many
-
-        serve_many(worker)
-    else:
-        from heavyjobs.slots.serial import serve_one_by_one
-
-        serve_one_by_one(worker)
-    # Not sys.exit: threads that a job left behind would keep the process.
-    os._exit(0)
+    return worker
 
 
 class Worker:
@@ -145,6 +154,8 @@ class Worker:
                 importlib.import_module(module)
             except Exception as error:  # noqa: BLE001 - user code
                 failure = failure or error
+            except SystemExit as error:
+                failure = failure or ImportError(f"importing {module} asked to exit ({error.code})")
             if kind in kinds():
                 return
         if failure is not None:

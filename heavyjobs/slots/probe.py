@@ -87,7 +87,7 @@ def _import(names: Iterable[str]) -> tuple[list[str], list[str]]:
         try:
             importlib.import_module(name)
             good.append(name)
-        except Exception as error:  # noqa: BLE001 - user code: each module's failure is its own
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - user code: each module's failure is its own
             where = traceback.extract_tb(error.__traceback__)[-1]
             problems.append(f"module {name}: {type(error).__name__}: {error} ({where.filename}:{where.lineno})")
     return good, problems

@@ -2,7 +2,7 @@
 
         coordinator                                          worker (leads its own session)
     ┌──────────────────┐   executor: keeps the process     ┌───────────────────────────────┐
-    │  WorkerProcess   │──────────────────────────────────▶│ serve(): does not return      │
+    │  WorkerProcess   │──────────────────────────────────▶│ work(): does not return       │
     │                  │   down: Run, Answer, cancel       │                               │
     │   run() ─────────┼──────────────────────────────────▶│ serial: one invocation, or    │
     │                  │   up: started, status, log, ended │ lane: many                    │
@@ -187,7 +187,7 @@ class WorkerProcess:
                 await self.over.wait()
         return swept
 
-    def _on_death(self, future: asyncio.Future[None]) -> None:
+    def _on_death(self, future: asyncio.Future[int]) -> None:
         if not future.cancelled():
             future.exception()  # that the pool is broken is no news
         self._dying = self._loop.create_task(self._die(), name=f"{self.name} dies")
@@ -321,7 +321,7 @@ class WorkerProcess:
 @dataclass(frozen=True, slots=True)
 class _Started:
     executor: ProcessPoolExecutor
-    future: Future[None]
+    future: Future[int]
     process: BaseProcess
     root: Root
     up: int
@@ -350,12 +350,12 @@ def _start(options: events.WorkerOptions, preload: tuple[str, ...], *, lane: boo
         executor = ProcessPoolExecutor(
             1,
             mp_context=context,
-            initializer=child.attach,
-            initargs=(up, down, out, err, step, events.WORKER_OPTIONS.dump_json(options)),
+            initializer=child.work,
+            initargs=(up, down, out, err, step, events.WORKER_OPTIONS.dump_json(options), lane),
         )
         before = set(multiprocessing.active_children())
         with _without_main():
-            future = executor.submit(child.serve, lane=lane)
+            future = executor.submit(os.getpid)  # never runs: it is only what has the process started
         (process,) = set(multiprocessing.active_children()) - before
     # With the parent's copies of the child's ends open, the end of the pipe would never come.
     for connection in given:

@@ -19,8 +19,9 @@ from uuid import uuid4
 import psutil
 
 from heavyjobs.coordinator import Coordinator
+from heavyjobs.processes import WORKER_MARK
 from heavyjobs.settings import Settings
-from heavyjobs.slots.tree import MARKER, label
+from heavyjobs.processes import WORKER_MARK, label
 from heavyjobs.store import open_store, options_of
 from tests.lifecycle.asking import DEADLINE_SECONDS, until
 
@@ -145,7 +146,9 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _is_program(process: psutil.Process) -> bool:
-    return MARKER in process.environ()
+    with suppress(psutil.Error, OSError):
+        return WORKER_MARK in process.environ()
+    return False
 
 
 def left_of_jobs() -> set[psutil.Process]:

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+import pytest
 
 from heavyjobs import Client
 from heavyjobs.model import Ending, JobState
@@ -97,6 +98,18 @@ async def test_a_killed_coordinator_that_is_started_again_takes_its_jobs_back_at
     with Daemon(tmp_path / "second", url, forfeit_after="1h") as second:
         await second.says("declared dead")
         assert await nap.result(timeout=20) == "rested"
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+async def test_a_coordinator_killed_at_any_moment_of_its_start_leaves_nothing(url: str, tmp_path: Path) -> None:
+    for number in range(8):
+        with Daemon(tmp_path / f"host-{number}", url, slots=6) as daemon:
+            await daemon.says("session begins")
+            await asyncio.sleep(number * 0.04)  # not to wait for anything: the moment is the point
+
+            daemon.signal(signal.SIGKILL)
+
+            await until(lambda daemon=daemon: not daemon.family(), within=2)  # type: ignore[misc]
 
 
 def guardian(daemon: Daemon) -> psutil.Process:

@@ -1,0 +1,102 @@
+"""A pool keeps as many warm workers as are wanted, and every one of them is known to the guardian."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+
+from heavyjobs.events import WorkerOptions
+from heavyjobs.slots.guardian import Guardian
+from heavyjobs.slots.pool import Pool
+from tests.slots.ears import DEEDS, ROOT, run
+
+
+class Keeper:
+    """A pool that is tended, and an event for each time a worker falls idle."""
+
+    def __init__(self) -> None:
+        self.guardian = Guardian()
+        self.guardian.start()
+        self._news = asyncio.Event()
+        options = WorkerOptions(marker="pool", modules=(DEEDS,), path=(str(ROOT),))
+        self.pool = Pool(options, self.guardian, preload=(DEEDS,), on_idle=self._news.set, target=2)
+        self._tending = asyncio.create_task(self.pool.tend())
+
+    async def idle(self, number: int) -> None:
+        async with asyncio.timeout(20):
+            while self.pool.idle != number:
+                self._news.clear()
+                await self._news.wait()
+
+    async def close(self) -> None:
+        self._tending.cancel()
+        await asyncio.wait([self._tending])
+        await self.pool.close()
+        self.guardian.stop()
+
+
+@pytest.fixture
+async def keeper() -> AsyncIterator[Keeper]:
+    keeper = Keeper()
+    await keeper.idle(2)
+    yield keeper
+    await keeper.close()
+
+
+async def test_a_worker_that_was_killed_while_idle_is_replaced(keeper: Keeper) -> None:
+    (first, _) = keeper.pool.workers
+
+    os.kill(first.root.pid, signal.SIGKILL)
+    await first.over.wait()
+
+    assert keeper.pool.idle == 1, "one that is gone is given to nobody"
+    await keeper.idle(2)
+    assert first not in keeper.pool.workers
+
+
+async def test_a_worn_worker_is_ended_and_replaced_and_another_is_used_again(keeper: Keeper) -> None:
+    worn, fresh = keeper.pool.take(), keeper.pool.take()
+
+    keeper.pool.give_back(worn, worn=True)
+    keeper.pool.give_back(fresh, worn=False)
+
+    async with asyncio.timeout(20):
+        await worn.over.wait()
+    await keeper.idle(2)
+    assert fresh in keeper.pool.workers
+
+
+async def test_more_and_fewer_workers_are_had_as_they_are_wanted(keeper: Keeper) -> None:
+    keeper.pool.want(3)
+    await keeper.idle(3)
+    busy = keeper.pool.take()
+
+    keeper.pool.want(2)
+    keeper.pool.give_back(busy, worn=False)
+
+    assert len(keeper.pool.workers) == 2
+
+
+async def test_closing_ends_busy_workers_and_what_they_started(keeper: Keeper) -> None:
+    busy = keeper.pool.take()
+    ear = run(busy, "leave_children_and_hang", {"how": "session"})
+    await ear.until(lambda: bool(ear.texts))
+    pids = [worker.root.pid for worker in keeper.pool.workers]
+
+    await keeper.pool.close()
+
+    assert (await ear.death()).signal == signal.SIGKILL
+    assert keeper.pool.workers == ()
+    assert not [pid for pid in (*pids, int(ear.texts[0])) if lives(pid)]
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
