@@ -21,7 +21,7 @@ import psutil
 from heavyjobs.coordinator import Coordinator
 from heavyjobs.processes import WORKER_MARK
 from heavyjobs.settings import Settings
-from heavyjobs.processes import WORKER_MARK, label
+from heavyjobs.slots.tree import label
 from heavyjobs.store import open_store, options_of
 from tests.lifecycle.asking import DEADLINE_SECONDS, until
 
