@@ -19,7 +19,7 @@ KILL_SECONDS: Final = 2.0
 """How long to look for survivors of SIGKILL: only a process in D state outlasts it."""
 MARK: Final = "HEAVYJOBS_PROGRAM"
 WORKER_MARK: Final = "HEAVYJOBS_WORKER"
-"""As `slots.tree` marks all that a worker starts."""
+"""Stands in the environment of all that a worker starts; see `slots.tree`."""
 
 
 def start(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -69,7 +69,13 @@ class Coordinator:
                 hurry=self._hurry,
             )
             predecessors.add(session.id)
-            journal.say("session begins", session=session.id, kinds=len(probed.kinds), database=self._store.url)
+            journal.say(
+                "session begins",
+                session=session.id,
+                database=self._store.url,
+                slots=", ".join(f"{name} {slots}" for name, slots in session.queues.items()),
+                kinds=", ".join(sorted(session.kinds)),
+            )
             self.ready.set()
             try:
                 await work.work()
@@ -85,7 +91,7 @@ class Coordinator:
         asked = Asked(path=tuple(settings.import_paths()), modules=settings.modules, preload=settings.preload)
         probed = await probe(asked)
         for problem in probed.problems:
-            journal.say(problem, level="ERROR")
+            journal.say("a module cannot be used; the kinds that it defines are not run here", level="ERROR", problem=problem)
         if not probed.kinds:
             raise HeavyjobsError("no job type could be loaded: " + ("; ".join(probed.problems) or "the modules define none"))
         return probed

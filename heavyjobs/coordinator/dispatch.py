@@ -20,7 +20,7 @@ from heavyjobs.coordinator.invocation import Invocation
 from heavyjobs.coordinator.lease import Lease
 from heavyjobs.coordinator.relay import Relay
 from heavyjobs.coordinator.verdict import Stop
-from heavyjobs.coordinator.wants import Held
+from heavyjobs.coordinator.wants import Held, held_of
 from heavyjobs.model import Bill, Cause, ClaimKey, Ending, JobState, Move, short_id
 from heavyjobs.slots.bill import out_of_memory_kills
 from heavyjobs.slots.pool import LaneKeeper, Pool
@@ -50,21 +50,22 @@ class Dispatch:
         lane: LaneKeeper,
         relay: Relay,
         lease: Lease,
+        families: Families,
         on_lane: frozenset[str],
         log_bytes: int,
         spawn: Spawn,
         room: Callable[[], None],
     ) -> None:
         self.running: Final[dict[ClaimKey, Invocation]] = {}
-        self.families: Families | None = None
         self._waiting: Final[deque[Claimed]] = deque()
-        self._unwritten: Final[dict[ClaimKey, Claimed]] = {}
+        self._unwritten: Final[dict[ClaimKey, tuple[Claimed, End]]] = {}
         self._lane_deaths: Final[Counter[UUID]] = Counter()
         self._seen_settled: set[ClaimKey] | None = None
         self._pool = pool
         self._lane = lane
         self._relay = relay
         self._lease = lease
+        self._families = families
         self._on_lane = on_lane
         self._log_bytes = log_bytes
         self._spawn = spawn
@@ -80,17 +81,7 @@ class Dispatch:
 
     def held(self) -> list[Held]:
         """What counts against bounds now."""
-        waiting = [
-            Held(
-                queue=job.policy.queue,
-                depth=job.depth,
-                cpus=job.policy.cpus,
-                memory_bytes=job.policy.memory_bytes or 0,
-                lane=job.kind in self._on_lane,
-                waiting=False,
-            )
-            for job in self._waiting
-        ]
+        waiting = [held_of(job, lane=job.kind in self._on_lane, waiting=False) for job in self._waiting]
         return [*(invocation.held() for invocation in self.running.values()), *waiting]
 
     # -- the way in
@@ -145,8 +136,7 @@ class Dispatch:
             self._relay.news(invocation)
 
     def asked(self, invocation: Invocation, asked: events.Asked) -> None:
-        if self.families is not None:
-            self._spawn(self.families.answer(invocation, asked), f"answering {invocation.claimed.kind}")
+        self._spawn(self._families.answer(invocation, asked), f"answering {invocation.claimed.kind}")
 
     def forgives(self, invocation: Invocation) -> bool:
         job = invocation.claimed.claim.job
@@ -166,7 +156,7 @@ class Dispatch:
         if invocation.end is None:
             self._relay.forget(claim)
         else:
-            self._unwritten[claim] = invocation.claimed
+            self._unwritten[claim] = (invocation.claimed, invocation.end)
             self._relay.ended(invocation.end, invocation.log.take())
         if not invocation.worker.lane:
             self._pool.give_back(invocation.worker, worn=worn)
@@ -176,23 +166,27 @@ class Dispatch:
     def settled(self, recorded: Recorded) -> None:
         """A batch was written: what ended is done with, what is lost is stopped."""
         for claim, state in recorded.ended.items():
-            if (job := self._unwritten.pop(claim, None)) is not None:
+            if (written := self._unwritten.pop(claim, None)) is not None:
                 self._note_settled(claim)
-                _tell(job, state)
+                _tell(*written, state)
         for claim in recorded.lost:
+            if self._unwritten.pop(claim, None) is not None:
+                journal.say("lost before its end was written", level="WARNING", job=claim.job)
             self.lose(claim)
         self._note_empty()
 
     def lose(self, claim: ClaimKey) -> None:
-        """The claim is another's now: end its tree at once, write nothing more."""
-        if (job := self._unwritten.pop(claim, None)) is not None:
-            journal.say("lost before its end was written", level="WARNING", job=claim.job, kind=job.kind)
+        """The claim is another's now: end its tree at once, write nothing more.
+
+        Not what has ended here: its end may just have been written, and whoever writes it hears what became of it.
+        """
         for job in [job for job in self._waiting if job.claim == claim]:
             self._waiting.remove(job)
         if (invocation := self.running.get(claim)) is not None and invocation.stop is not Stop.LOST:
             journal.say("lost", level="WARNING", job=claim.job, kind=invocation.claimed.kind)
             invocation.stop = None
             self._spawn(invocation.halt(Stop.LOST, grace_seconds=0), f"dropping {short_id(claim.job)}")
+        self._note_empty()
 
     def abandon(self) -> None:
         """The lease has lapsed: drop what waits for a worker, others may start it."""
@@ -228,10 +222,11 @@ class Dispatch:
         """End what has not reached a worker yet."""
         for job in [job for job in self._waiting if job.claim in claims]:
             self._waiting.remove(job)
-            self._unwritten[job.claim] = job
             progress = Progress(claim=job.claim, slot="", started_ago_seconds=None, status=None, bill=Bill())
             cause = Cause(ending, f"{ending} before it started")
-            self._relay.ended(End(progress=progress, ending=ending, move=Move(state, charged=False), cause=cause))
+            end = End(progress=progress, ending=ending, move=Move(state, charged=False), cause=cause)
+            self._unwritten[job.claim] = (job, end)
+            self._relay.ended(end)
         self._note_empty()
 
     # -- finding claims whose answer was lost
@@ -261,6 +256,17 @@ class Dispatch:
             self.empty.set()
 
 
-def _tell(job: Claimed, state: JobState) -> None:
-    level = "INFO" if state is JobState.SUCCEEDED else "WARNING"
-    journal.say(str(state), level=level, job=job.claim.job, kind=job.kind, attempt=f"{job.attempt} of {job.policy.attempts}")
+_TOLD: Final = {JobState.SCHEDULED: "failed, to be tried again", JobState.READY: "handed back"}
+
+
+def _tell(job: Claimed, end: End, state: JobState) -> None:
+    journal.say(
+        _TOLD.get(state, str(state)),
+        level="INFO" if state in {JobState.SUCCEEDED, JobState.READY, JobState.CANCELLED} else "WARNING",
+        job=job.claim.job,
+        kind=job.kind,
+        attempt=job.attempt,
+        attempts=job.policy.attempts,
+        seconds=round(end.progress.bill.wall_seconds, 3),
+        cause=end.cause and end.cause.message,
+    )

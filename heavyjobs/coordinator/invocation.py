@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from heavyjobs import events
 from heavyjobs.coordinator.logbuffer import LogBuffer
 from heavyjobs.coordinator.verdict import Stop, verdict
-from heavyjobs.coordinator.wants import Held
+from heavyjobs.coordinator.wants import Held, held_of
 from heavyjobs.events import Ended
 from heavyjobs.model import Bill, Ending, after
 from heavyjobs.slots.bill import Account, Sample, out_of_memory_kills
@@ -26,6 +26,7 @@ from heavyjobs.slots.process import Death, WorkerProcess
 from heavyjobs.store.protocol import Claimed, End, Progress
 from heavyjobs.units import show_bytes, show_seconds
 from heavyjobs.values import JsonText
+from heavyjobs.waiting import first_of
 
 LAST_WORDS_SECONDS: Final = 0.3
 """Between the dump of stacks and the end by force."""
@@ -161,7 +162,7 @@ class Invocation:
         self.log.remark(f"stopping: {why}; {show_seconds(grace_seconds)} of grace", level=20)
         if grace_seconds > 0:
             self.worker.cancel(self.reference)
-            await self._over_within(grace_seconds)
+            await first_of(self.over, self._hurry, seconds=grace_seconds)
         if not self.over.is_set():
             await self._force()
 
@@ -172,18 +173,12 @@ class Invocation:
     async def _force(self) -> None:
         self.log.remark("it has not stopped: its stacks, before it is ended by force")
         self.worker.dump()
-        await self._over_within(LAST_WORDS_SECONDS)
+        await first_of(self.over, seconds=LAST_WORDS_SECONDS)
         if not self.over.is_set():
             self._desk.forced(self)
             swept = await self.worker.end()
             if swept.left:
                 self.log.remark(f"cannot be ended: {', '.join(swept.left)}")
-
-    async def _over_within(self, seconds: float) -> None:
-        waits = [asyncio.ensure_future(self.over.wait()), asyncio.ensure_future(self._hurry.wait())]
-        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
 
     # -- waiting for children, bounds
 
@@ -203,15 +198,7 @@ class Invocation:
             self._waited_seconds += time.monotonic() - self._waits_since
 
     def held(self) -> Held:
-        policy = self.claimed.policy
-        return Held(
-            queue=policy.queue,
-            depth=self.claimed.depth,
-            cpus=policy.cpus,
-            memory_bytes=policy.memory_bytes or 0,
-            lane=self.worker.lane,
-            waiting=self.waiting,
-        )
+        return held_of(self.claimed, lane=self.worker.lane, waiting=self.waiting)
 
     def overdue(self) -> bool:
         """Whether its timeout has passed; the time it waited for children does not count."""

@@ -21,6 +21,7 @@ from heavyjobs.errors import StoreUnavailable
 from heavyjobs.model import ClaimKey
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.protocol import End, LogChunk, Progress, Recorded, Store
+from heavyjobs.waiting import first_of
 
 CADENCE_SECONDS: Final = 0.1
 BATCH_MAX_BYTES: Final = 4 << 20
@@ -35,16 +36,11 @@ class Batch:
 
 
 class Relay:
-    """One session's writer.
+    """One session's writer."""
 
-    Args:
-        settled: told what became of each batch.
-    """
-
-    def __init__(self, store: Store, session: UUID, *, settled: Callable[[Recorded], None]) -> None:
+    def __init__(self, store: Store, session: UUID) -> None:
         self._store = store
         self._session = session
-        self._settled = settled
         self._dirty: dict[ClaimKey, Invocation] = {}
         self._ends: dict[ClaimKey, tuple[End, Sequence[LogChunk]]] = {}
         self._anything = asyncio.Event()
@@ -67,38 +63,19 @@ class Relay:
         self._dirty.pop(claim, None)
         self._ends.pop(claim, None)
 
-    async def run(self) -> None:
-        """Write as there is something to write, until cancelled.
+    async def run(self, settled: Callable[[Recorded], None]) -> None:
+        """Write as there is something to write, until cancelled; `settled` is told what became of each batch.
 
         Raises:
             SessionFenced: another coordinator has declared this session dead.
         """
         while True:
             await self._anything.wait()
-            await self._pause()
+            await first_of(self._urgent, seconds=CADENCE_SECONDS)  # let news gather, unless something ends
             self._anything.clear()
             self._urgent.clear()
-            await self._write()
-
-    async def flush(self) -> None:
-        """Write all that there is now."""
-        while await self._write():
-            pass
-
-    async def _write(self) -> bool:
-        batch = self._collect()
-        if batch is not None:
-            self._settled(await self._record(batch))
-        return batch is not None
-
-    async def _pause(self) -> None:
-        """Let news gather, unless something ends."""
-        if not self._urgent.is_set():
-            try:
-                async with asyncio.timeout(CADENCE_SECONDS):
-                    await self._urgent.wait()
-            except TimeoutError:
-                pass
+            if (batch := self._collect()) is not None:
+                settled(await self._record(batch))
 
     def _collect(self) -> Batch | None:
         ends = [self._ends.pop(claim) for claim in [*self._ends][:BATCH_MAX_ENDS]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from heavyjobs.slots.probe import KindSeen
-from heavyjobs.store.protocol import Want
+from heavyjobs.store.protocol import Claimed, Want
 
 LANE: Final = "lane"
 
@@ -27,6 +27,19 @@ class Held:
     memory_bytes: int
     lane: bool
     waiting: bool
+
+
+def held_of(job: Claimed, *, lane: bool, waiting: bool) -> Held:
+    """What a claimed job counts for."""
+    policy = job.policy
+    return Held(
+        queue=policy.queue,
+        depth=job.depth,
+        cpus=policy.cpus,
+        memory_bytes=policy.memory_bytes or 0,
+        lane=lane,
+        waiting=waiting,
+    )
 
 
 def wants(

@@ -6,18 +6,17 @@ what child programs hold in memory. So all trees are sampled together, once for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import psutil
 
 from heavyjobs.events import Usage
 from heavyjobs.model import Bill
-
-_GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
+from heavyjobs.slots.tree import GONE, below
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +73,38 @@ def sample(pids: Iterable[int]) -> Mapping[int, Sample]:
     children: dict[int, list[psutil.Process]] = {}
     processes: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
-        with suppress(*_GONE):
+        with suppress(*GONE):
             processes[process.pid] = process
             children.setdefault(process.ppid(), []).append(process)
-    return {pid: _tree(processes[pid], children) for pid in pids if pid in processes}
+    return {pid: _tree(processes[pid], [*below([pid], children)]) for pid in pids if pid in processes}
 
 
-def _tree(process: psutil.Process, children: Mapping[int, list[psutil.Process]]) -> Sample:
-    total = _one(process)
-    for child in children.get(process.pid, ()):
-        total += _tree(child, children)
+def _tree(worker: psutil.Process, descendants: Sequence[psutil.Process]) -> Sample:
+    total = _one(worker, shared=bool(descendants))
+    for process in descendants:
+        total += _one(process, shared=True)
     return total
 
 
-def _one(process: psutil.Process) -> Sample:
-    with suppress(*_GONE), process.oneshot():
+def _one(process: psutil.Process, *, shared: bool) -> Sample:
+    with suppress(*GONE), process.oneshot():
         times = process.cpu_times()
         moved = process.io_counters() if hasattr(process, "io_counters") else None
         return Sample(
             cpu_seconds=times.user + times.system + times.children_user + times.children_system,
-            memory_bytes=process.memory_info().rss,
+            memory_bytes=_memory_bytes(process, shared=shared),
             read_bytes=moved.read_chars if moved else 0,
             written_bytes=moved.write_chars if moved else 0,
         )
     return Sample()
+
+
+def _memory_bytes(process: psutil.Process, *, shared: bool) -> int:
+    """Resident memory; in a tree of several, with its fair share of what they share, or a fork would count all of it again."""
+    if shared and sys.platform == "linux":
+        with suppress(*GONE):
+            return process.memory_full_info().pss
+    return process.memory_info().rss
 
 
 def out_of_memory_kills() -> int:

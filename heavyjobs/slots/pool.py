@@ -12,6 +12,7 @@ from uuid import uuid4
 from heavyjobs.events import WorkerOptions
 from heavyjobs.slots.guardian import Guardian
 from heavyjobs.slots.process import WorkerProcess
+from heavyjobs.waiting import first_of
 
 _RETRY_SECONDS: Final = 1.0
 PING_SECONDS: Final = 1.0
@@ -157,7 +158,7 @@ class LaneKeeper:
             self._worker = worker
             await first_of(worker.warm, worker.over)
             self._on_warm()
-            while not await _over_within(worker, PING_SECONDS):
+            while not await first_of(worker.over, seconds=PING_SECONDS):
                 worker.ping()
                 if worker.silent_seconds > BLOCKED_AFTER_SECONDS:
                     await self._unblock(worker)
@@ -170,7 +171,7 @@ class LaneKeeper:
         """Dump the stacks, wait a little, and end it if it is held up still."""
         worker.blame()
         worker.dump()
-        if not await _over_within(worker, BLOCKED_GRACE_SECONDS) and worker.silent_seconds > BLOCKED_GRACE_SECONDS:
+        if not await first_of(worker.over, seconds=BLOCKED_GRACE_SECONDS) and worker.silent_seconds > BLOCKED_GRACE_SECONDS:
             await worker.end()
 
     async def close(self) -> None:
@@ -187,24 +188,6 @@ async def start_worker(
     worker = await WorkerProcess.start(name, own, preload=preload, lane=lane)
     guardian.watch(worker.root)
     return worker
-
-
-async def first_of(*events: asyncio.Event) -> None:
-    """Wait until one of them is set."""
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
-async def _over_within(worker: WorkerProcess, seconds: float) -> bool:
-    try:
-        async with asyncio.timeout(seconds):
-            return await worker.over.wait()
-    except TimeoutError:
-        return False
 
 
 async def _end(worker: WorkerProcess) -> None:

@@ -18,16 +18,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import psutil
 
-MARKER: Final = "HEAVYJOBS_WORKER"
+from heavyjobs.processes import WORKER_MARK
+
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, ProcessLookupError, PermissionError)
+GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, ProcessLookupError, PermissionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def lead(marker: str) -> None:
     """Make this process a session leader that adopts its orphaned descendants and marks what it starts."""
     os.setsid()
     adopt_orphans()
-    os.environ[MARKER] = marker
+    os.environ[WORKER_MARK] = marker
 
 
 def adopt_orphans() -> None:
@@ -76,21 +77,23 @@ def end(*roots: Root, seconds: float = 5.0, root_too: bool = True) -> Swept:
     deadline = time.monotonic() + seconds
     workers = [worker for root in roots if (worker := _process(root)) is not None] if root_too else []
     for worker in workers:
-        with suppress(*_GONE):
+        with suppress(*GONE):
             # Stopped first, or it could start new ones as fast as they are killed.
             worker.send_signal(signal.SIGSTOP)
     ended: dict[int, str] = {}
-    left = descendants(*roots)
-    while left and time.monotonic() < deadline:
-        for process in left:
-            ended.setdefault(process.pid, label(process))
-            with suppress(*_GONE):
-                process.kill()
-        _wait(left, seconds=0.05)
-        left = descendants(*roots)
-    for worker in workers:
-        with suppress(*_GONE):
-            worker.kill()
+    left: list[psutil.Process] = []
+    try:
+        while (left := descendants(*roots)) and time.monotonic() < deadline:
+            for process in left:
+                ended.setdefault(process.pid, label(process))
+                with suppress(*GONE):
+                    process.kill()
+            _wait(left, seconds=0.05)
+    finally:
+        # Whatever went wrong: one that was stopped and left would stand there for ever.
+        for worker in workers:
+            with suppress(*GONE):
+                worker.kill()
     left += _wait(workers, seconds=max(0.1, deadline - time.monotonic()))
     _reap(ended)
     return Swept(tuple(ended.values()), tuple(label(process) for process in left))
@@ -102,7 +105,7 @@ def descendants(*roots: Root) -> list[psutil.Process]:
     children: dict[int, list[psutil.Process]] = {}
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
-        with suppress(*_GONE), process.oneshot():
+        with suppress(*GONE), process.oneshot():
             if process.status() == psutil.STATUS_ZOMBIE:
                 if os.getsid(process.pid) in workers:
                     _reap([process.pid])
@@ -110,8 +113,8 @@ def descendants(*roots: Root) -> list[psutil.Process]:
                 children.setdefault(process.ppid(), []).append(process)
                 if _started_by(process, roots):
                     found[process.pid] = process
-    for pid in [*found, *(root.pid for root in roots if _process(root) is not None)]:
-        found |= {below.pid: below for below in _below(pid, children)}
+    for process in below([*found, *(root.pid for root in roots if _process(root) is not None)], children):
+        found[process.pid] = process
     found.pop(os.getpid(), None)
     return list(found.values())
 
@@ -124,14 +127,20 @@ def _started_by(process: psutil.Process, roots: Iterable[Root]) -> bool:
     session = os.getsid(process.pid)
     if any(session == root.pid for root in candidates):
         return True
-    marker = process.environ().get(MARKER)
+    marker = process.environ().get(WORKER_MARK)
     return any(marker == root.marker for root in candidates)
 
 
-def _below(pid: int, children: dict[int, list[psutil.Process]]) -> Iterable[psutil.Process]:
-    for child in children.get(pid, ()):
-        yield child
-        yield from _below(child.pid, children)
+def below(pids: Iterable[int], children: Mapping[int, Sequence[psutil.Process]]) -> Iterator[psutil.Process]:
+    """All that these processes started, directly or not, each once; however deep."""
+    waiting, seen = list(pids), set[int]()
+    while waiting:
+        pid = waiting.pop()
+        if pid not in seen:
+            seen.add(pid)
+            for child in children.get(pid, ()):
+                yield child
+                waiting.append(child.pid)
 
 
 def _process(root: Root) -> psutil.Process | None:
@@ -139,7 +148,7 @@ def _process(root: Root) -> psutil.Process | None:
     try:
         process = psutil.Process(root.pid)
         same = abs(process.create_time() - root.started) < 0.05 and process.status() != psutil.STATUS_ZOMBIE
-    except _GONE:
+    except GONE:
         return None
     return process if same else None
 
@@ -165,7 +174,7 @@ def _wait(processes: list[psutil.Process], *, seconds: float) -> list[psutil.Pro
 def _alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except _GONE:
+    except GONE:
         return False
 
 
@@ -173,5 +182,5 @@ def label(process: psutil.Process) -> str:
     """`name (pid)`, for people."""
     try:
         return f"{process.name()} ({process.pid})"
-    except _GONE:
+    except GONE:
         return f"? ({process.pid})"

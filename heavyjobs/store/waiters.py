@@ -10,6 +10,7 @@ from uuid import UUID
 
 from heavyjobs.model import JobRecord, JobState
 from heavyjobs.store.protocol import Brief
+from heavyjobs.waiting import first_of
 
 
 class Subscription:
@@ -27,7 +28,7 @@ class Subscription:
         Raises:
             JobNotFound: the database does not have it, or no longer.
         """
-        if not await set_within(self._news, timeout):
+        if not await first_of(self._news, seconds=timeout):
             return None
         if self._error is not None:
             raise self._error
@@ -106,12 +107,3 @@ class Board(Generic[W]):
 
     def all(self) -> frozenset[W]:
         return frozenset[W]().union(*self._by_job.values())
-
-
-async def set_within(event: asyncio.Event, seconds: float | None) -> bool:
-    """Wait for the event, at most `seconds`; whether it is set."""
-    try:
-        async with asyncio.timeout(seconds):
-            return await event.wait()
-    except TimeoutError:
-        return False

@@ -24,7 +24,8 @@ from heavyjobs.errors import HeavyjobsError, JobNotFound, StoreUnavailable
 from heavyjobs.model import JobRecord, short_id
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.protocol import Store, Topic, WakeUp
-from heavyjobs.store.waiters import Awaiting, Board, Subscription, set_within
+from heavyjobs.store.waiters import Awaiting, Board, Subscription
+from heavyjobs.waiting import first_of
 
 RECORDS_MAX: Final = 200
 """Rows read at a time with their results, which may be 1 MiB each."""
@@ -192,7 +193,7 @@ class _Agenda:
         clock = asyncio.get_running_loop()
         while True:
             idle = not self._watched()
-            await set_within(self._news, None if idle else max(0.0, self._poll_at - clock.time()))
+            await first_of(self._news, seconds=None if idle else max(0.0, self._poll_at - clock.time()))
             self._news.clear()
             due, self._due = self._due, set()
             jobs = self._watched() & due

@@ -1,0 +1,48 @@
+"""Look after what runs: timeouts, memory, the guardian's health."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from heavyjobs.coordinator import journal
+from heavyjobs.coordinator.dispatch import Dispatch, Spawn
+from heavyjobs.coordinator.verdict import Stop
+from heavyjobs.slots.bill import sample
+from heavyjobs.slots.guardian import Guardian
+
+TEND_SECONDS: Final = 0.5
+"""How often timeouts are looked at; trees are sampled every second time."""
+
+
+class Tending:
+    def __init__(self, dispatch: Dispatch, guardian: Guardian, *, spawn: Spawn) -> None:
+        self._dispatch = dispatch
+        self._guardian = guardian
+        self._spawn = spawn
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(TEND_SECONDS)
+            self._look()
+            await asyncio.sleep(TEND_SECONDS)
+            self._look()
+            await self._sample()
+
+    def _look(self) -> None:
+        for invocation in [*self._dispatch.running.values()]:
+            if invocation.overdue():
+                grace = invocation.claimed.policy.grace_seconds
+                self._spawn(invocation.halt(Stop.TIMEOUT, grace_seconds=grace), "ending what has timed out")
+        if not self._guardian.alive:
+            journal.say("the guardian is gone; starting another", level="WARNING")
+            self._guardian.start()
+
+    async def _sample(self) -> None:
+        in_slots = {run.worker.root.pid: run for run in self._dispatch.running.values() if not run.worker.lane}
+        if not in_slots:
+            return
+        for pid, used in (await asyncio.to_thread(sample, [*in_slots])).items():
+            if not in_slots[pid].over.is_set() and in_slots[pid].sampled(used):
+                self._spawn(in_slots[pid].halt(Stop.MEMORY, grace_seconds=0), "ending what uses too much memory")
