@@ -60,7 +60,7 @@ def target_path(locations: Locations, text: str, *, overwrite: bool, folder: boo
     """
     path = _allowed(locations, text)
     if not overwrite and os.path.lexists(path):
-        stop(TargetTaken, "exists", where=text, would_do="use another target, or overwrite=True")
+        stop(TargetTaken, "exists", where=text, would_do="use another target, or set overwrite")
     if not _is_folder(path.parent):
         stop(TargetUnusable, f"there is no folder {path.parent}", where=text, would_do="make it first")
     if len(os.fsencode(path.name)) > NAME_MAX_BYTES:

@@ -119,5 +119,5 @@ def typed(ctx: Context[Progress, Trouble], *, target: str) -> Generator[None]:
     except Stopped as stopped:
         ctx.fail(stopped.trouble, retry=isinstance(stopped.trouble, RETRIED))
     except TargetExists:  # it came while the job worked
-        taken = TargetTaken(what="exists", where=shown(target), would_do="use another target, or overwrite=True")
+        taken = TargetTaken(what="exists", where=shown(target), would_do="use another target, or set overwrite")
         ctx.fail(taken, retry=False)

@@ -82,10 +82,10 @@ async def test_a_wrong_password_is_told_with_the_place_and_what_to_check(postgre
 
 
 async def test_a_missing_database_is_told_with_how_to_create_it(postgres: PostgresServer) -> None:
-    told = await _refused(postgres.url_of("nowhere"))
+    told = await _refused(postgres.url_of("no where"))
 
-    assert 'database "nowhere" does not exist' in told
-    assert "createdb" in told
+    assert 'database "no where" does not exist' in told
+    assert told.endswith("or create it: createdb 'no where'")
 
 
 async def test_a_port_where_nobody_listens_is_told_as_refused() -> None:

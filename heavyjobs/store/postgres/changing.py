@@ -9,12 +9,13 @@ from uuid import UUID
 from psycopg import errors
 from psycopg.rows import args_row, kwargs_row, scalar_row
 
-from heavyjobs.errors import JobNotFound, WrongState
-from heavyjobs.model import JobRecord, JobState, short_id
+from heavyjobs.model import JobRecord
 from heavyjobs.store.postgres.rows import job_record
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.postgres.wakeups import News
 from heavyjobs.store.protocol import CancelAnswer, Changes
+from heavyjobs.store.refusals import key_taken, not_changed, not_sent_again
+from heavyjobs.store.watching import not_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,9 @@ async def retry(talk: Talk, job: UUID, *, fresh: bool) -> JobRecord:
             await talk.tell(News(ready=queues, jobs=[job] if queues else []))
             record = await _job(talk, job)
     except errors.UniqueViolation:
-        record = await _job(talk, job)
-        raise WrongState(
-            f"job {short_id(job)}: another job has its unique key {record.unique_key!r} now; wait for that, or cancel it"
-        ) from None
+        raise key_taken(await _job(talk, job)) from None
     if not queues:
-        raise WrongState(f"job {short_id(job)} is {record.state}; only a dead or cancelled job can be retried")
+        raise not_sent_again(record)
     return record
 
 
@@ -87,17 +85,15 @@ async def update(talk: Talk, job: UUID, changes: Changes) -> JobRecord:
         )
         await talk.tell(News(ready=queues, jobs=[job] if queues else []))
         record = await _job(talk, job)
-    if queues:
-        return record
-    if record.state is JobState.RUNNING:
-        raise WrongState(f"job {short_id(job)} is running; its delay can be changed only while it waits")
-    raise WrongState(f"job {short_id(job)} is {record.state}; only a job that has not ended can be changed")
+    if not queues:
+        raise not_changed(record)
+    return record
 
 
 async def _job(talk: Talk, job: UUID) -> JobRecord:
     records = await talk.rows("jobs", kwargs_row(job_record), jobs=[job])
     if not records:
-        raise JobNotFound(f"job {short_id(job)} is not in the database: never submitted, rolled back, or pruned")
+        raise not_found(job)
     return records[0]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -22,8 +24,8 @@ _HINTS: Final = (
     ("password authentication failed", "check user and password"),
     ("no password supplied", "give a password in the URL, PGPASSWORD or ~/.pgpass"),
     ("pg_hba.conf", "let this host and user in by the server's pg_hba.conf"),
-    ("role ", "check the user, or create it: createuser"),
-    ("database ", "check the database's name, or create it: createdb"),
+    ("role ", "check the user, or create it: createuser {name}"),
+    ("database ", "check the database's name, or create it: createdb {name}"),
     ("refused", "check host and port, and that the server runs"),
     ("No such file", "check the socket's folder, and that the server runs"),
     ("resolve", "check the host's name"),
@@ -34,6 +36,7 @@ _HINTS: Final = (
     ("starting up", "wait until the server has started"),
     ("SSL", "check sslmode in the URL"),
 )
+_NAMED: Final = re.compile(r'(?:role|database) "(.+?)"')
 
 
 _ANSWERS: Final[Sequence[tuple[tuple[type[psycopg.Error], ...], type[HeavyjobsError], str]]] = (
@@ -73,7 +76,8 @@ def unreachable(where: str, error: psycopg.Error) -> StoreUnavailable:
     """What to say when no connection could be made."""
     reason = _reason(error)
     hint = next((hint for words, hint in _HINTS if words in reason), "check the URL, and that the server runs")
-    return StoreUnavailable(f"{where}: {reason}; {hint}")
+    named = _NAMED.search(reason)
+    return StoreUnavailable(f"{where}: {reason}; {hint.format(name=shlex.quote(named[1]) if named else 'NAME')}")
 
 
 def _ours(error: psycopg.Error, what: str) -> HeavyjobsError | None:

@@ -17,6 +17,7 @@ from heavyjobs.store.postgres.rows import session_seen
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.postgres.wakeups import News
 from heavyjobs.store.protocol import CancelOrder, End, Progress, Tick
+from heavyjobs.store.refusals import gone_silent
 
 
 async def register(talk: Talk, session: Session) -> None:
@@ -64,7 +65,7 @@ async def forfeit(talk: Talk, observer: UUID, *, session: UUID, tick: int, jitte
         silent = await talk.rows("fence", args_row(_name), session=session, tick=tick)
         if not silent:
             return None
-        cause = Cause(Ending.FORFEITED, f"coordinator {silent[0]} went silent, and its jobs were taken back")
+        cause = gone_silent(silent[0])
         held = await talk.rows("open_invocations", kwargs_row(_held), session=session)
         closing = await send_ends(talk, session, [_forfeited(one, cause=cause, jitter=jitter) for one in held])
         ended = await closing.fetchall() if closing else []

@@ -5,25 +5,23 @@ from __future__ import annotations
 import sqlite3
 from uuid import UUID
 
-from heavyjobs.errors import JobNotFound, WrongState
-from heavyjobs.model import JobRecord, JobState, short_id
+from heavyjobs.model import JobRecord, JobState
 from heavyjobs.store.protocol import Changes, Topic
+from heavyjobs.store.refusals import key_taken, not_changed, not_sent_again
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.reading import get_many
 from heavyjobs.store.sqlite.sql import SQL
 from heavyjobs.store.sqlite.wakeups import wake
+from heavyjobs.store.watching import not_found
 
 
 def retry(connection: sqlite3.Connection, job: UUID, *, fresh: bool) -> JobRecord:
     record = _existing(connection, job)
     if record.state not in {JobState.DEAD, JobState.CANCELLED}:
-        raise WrongState(f"job {short_id(job)} is {record.state}; only a dead or cancelled job can be sent again")
+        raise not_sent_again(record)
     owner = connection.execute(SQL["live_owner"], {"kind": record.kind, "unique_key": record.unique_key}).fetchone()
     if owner is not None:
-        raise WrongState(
-            f"job {short_id(job)}: its unique key {record.unique_key!r} now belongs to job "
-            f"{short_id(UUID(bytes=owner['id']))}; cancel that one first, or let it end"
-        )
+        raise key_taken(record)
     connection.execute(SQL["retry"], {"job": job.bytes, "fresh": fresh, "now": rows.now()})
     wake(connection, Topic.READY, Topic.JOBS)
     return _existing(connection, job)
@@ -47,8 +45,7 @@ def update(connection: sqlite3.Connection, job: UUID, changes: Changes) -> JobRe
     ).rowcount
     record = _existing(connection, job)
     if not changed:
-        what = "it runs, so its time cannot be changed" if record.state is JobState.RUNNING else "it has ended"
-        raise WrongState(f"job {short_id(job)} is {record.state}: {what}; nothing was changed")
+        raise not_changed(record)
     wake(connection, Topic.READY, Topic.JOBS)
     return record
 
@@ -56,5 +53,5 @@ def update(connection: sqlite3.Connection, job: UUID, changes: Changes) -> JobRe
 def _existing(connection: sqlite3.Connection, job: UUID) -> JobRecord:
     record = get_many(connection, [job]).get(job)
     if record is None:
-        raise JobNotFound(f"no job {job}; it was never submitted, or it was pruned")
+        raise not_found(job)
     return record

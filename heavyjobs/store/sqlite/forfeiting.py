@@ -8,6 +8,7 @@ from uuid import UUID
 
 from heavyjobs.model import Cause, ClaimKey, Ending, after
 from heavyjobs.store.protocol import Topic
+from heavyjobs.store.refusals import gone_silent
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.recording import Closing, close
 from heavyjobs.store.sqlite.sessions import make_sure_of
@@ -23,7 +24,7 @@ def forfeit(
     silent = connection.execute(SQL["fence"], fencing).fetchone()
     if silent is None:
         return None
-    cause = Cause(Ending.FORFEITED, f"the coordinator {silent['name']} went silent and was declared dead")
+    cause = gone_silent(silent["name"])
     closings = [
         _closing(row, cause, jitter=jitter)
         for row in connection.execute(SQL["open_invocations"], {"session": session.bytes}).fetchall()

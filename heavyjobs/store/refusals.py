@@ -1,0 +1,31 @@
+"""What every store says when it refuses, or takes back, a job: one text for each mistake, whatever the database."""
+
+from __future__ import annotations
+
+from heavyjobs.errors import WrongState
+from heavyjobs.model import Cause, Ending, JobRecord, JobState, short_id
+
+
+def not_sent_again(job: JobRecord) -> WrongState:
+    """Of `retry`, on a job that waits, runs or has succeeded."""
+    return WrongState(f"job {short_id(job.id)} is {job.state}; only a dead or cancelled job can be sent again")
+
+
+def key_taken(job: JobRecord) -> WrongState:
+    """Of `retry`, on a job whose unique key a live one has."""
+    return WrongState(
+        f"job {short_id(job.id)}: another job of kind {job.kind} has its unique key {job.unique_key!r} now; "
+        "let that one end, or cancel it"
+    )
+
+
+def not_changed(job: JobRecord) -> WrongState:
+    """Of `update`, on a job that has ended, or that runs and was to be delayed."""
+    if job.state is JobState.RUNNING:
+        return WrongState(f"job {short_id(job.id)} is running; its delay can be changed only while it waits")
+    return WrongState(f"job {short_id(job.id)} is {job.state}; only a job that has not ended can be changed")
+
+
+def gone_silent(coordinator: str) -> Cause:
+    """Why an invocation ended whose coordinator was declared dead."""
+    return Cause(Ending.FORFEITED, f"the coordinator {coordinator} went silent and was declared dead")
