@@ -129,6 +129,42 @@ async def test_a_call_that_finds_a_row_locked_ends_in_time(postgres_url: str) ->
         assert await store.cancel([job]) == {job: CancelAnswer.CANCELLED}
 
 
+async def test_a_tick_that_the_server_cancelled_does_not_spoil_the_next_ones(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url, StoreOptions(connections=1)) as store:
+        session = await register(store)
+        held = [await running(store, session)]
+        # Now psycopg is about to prepare the statements: at the next tick, those that the server does not come to.
+        for _ in range(5):
+            await store.tick(session, held)
+
+        async with await psycopg.AsyncConnection.connect(postgres_url) as own:
+            await own.execute("SELECT 1 FROM heavyjobs.coordinators FOR UPDATE")
+            ticking = asyncio.create_task(store.tick(session, held))
+            await _until_somebody_waits(postgres_url)
+            await _cancel_those_who_wait(postgres_url)
+            with pytest.raises(StoreUnavailable, match="ticking"):
+                await ticking
+
+        assert [(await store.tick(session, held)).number for _ in range(3)] == [6, 7, 8]
+
+
+async def test_a_submit_that_the_server_cancelled_does_not_spoil_the_next_ones(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url, StoreOptions(connections=1)) as store:
+        for _ in range(5):
+            await submit(store)
+
+        async with await psycopg.AsyncConnection.connect(postgres_url) as own:
+            await own.execute("LOCK TABLE heavyjobs.jobs")
+            submitting = asyncio.create_task(submit(store))
+            await _until_somebody_waits(postgres_url)
+            await _cancel_those_who_wait(postgres_url)
+            with pytest.raises(StoreUnavailable, match="submitting"):
+                await submitting
+
+        for _ in range(3):
+            await submit(store)
+
+
 async def test_a_frozen_coordinator_amid_a_transaction_does_not_keep_others_from_fencing_it(postgres_url: str) -> None:
     async with PostgresStore(postgres_url, StoreOptions(timeout_seconds=1.0)) as store:
         silent, observer = await register(store), await register(store)
@@ -303,3 +339,8 @@ async def _until_somebody_waits(url: str) -> None:
             if await cursor.fetchone():
                 return
             await asyncio.sleep(0.01)
+
+
+async def _cancel_those_who_wait(url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")

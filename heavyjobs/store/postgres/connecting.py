@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, TypeVar
 
 import psycopg
@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import AsyncConnectionPool
 
-from heavyjobs.errors import StoreUnavailable
+from heavyjobs.errors import HeavyjobsError, StoreUnavailable
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.postgres.addresses import Address
 from heavyjobs.store.postgres.errors import Interrupted, told, unreachable
@@ -89,8 +89,8 @@ class Database:
         """Do `work` on a connection, for verbs whose second answer would be another."""
         timeout = self._options.timeout_seconds
         with cancellable(), told(self._address.shown, doing, timeout_seconds=timeout):
-            async with asyncio.timeout(timeout), self._pool.connection() as connection:
-                return await work(Talk(connection, self._options.notify))
+            async with asyncio.timeout(timeout), self._talk() as talk:
+                return await work(talk)
 
     async def repeated(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work`, and again, a few times, when the connection was lost or another transaction was in the way."""
@@ -110,8 +110,23 @@ class Database:
     async def unbounded(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work` for as long as it takes."""
         with cancellable(), told(self._address.shown, doing, timeout_seconds=self._options.timeout_seconds):
-            async with self._pool.connection() as connection:
-                return await work(Talk(connection, self._options.notify))
+            async with self._talk() as talk:
+                return await work(talk)
+
+    @asynccontextmanager
+    async def _talk(self) -> AsyncGenerator[Talk]:
+        """A connection of the pool, which is closed after any error but one of ours; the pool opens another.
+
+        A pipeline that is cut short leaves psycopg sure of prepared statements that the server never got to read.
+        """
+        async with self._pool.connection() as connection:
+            try:
+                yield Talk(connection, self._options.notify)
+            except HeavyjobsError:
+                raise
+            except BaseException:
+                await connection.close()
+                raise
 
     async def _configure(self, connection: Connection) -> None:
         if self._direct:
