@@ -70,7 +70,7 @@ def verdict(
 
 def _by_its_own_word(came: Ended, policy: Policy, bill: Bill) -> Verdict:
     if came.ending is Ending.OUT_OF_MEMORY:
-        message = f"{came.message} (used {_memory(bill, policy)})"
+        message = f"{came.message}: {_failed_allocation(bill, policy)}"
         return Verdict(ending=came.ending, cause=Cause(came.ending, message, came.type, came.traceback), retry=came.retry)
     # A CancelRequested that nobody asked for is an exception like any other.
     return Verdict(ending=Ending.RAISED, cause=Cause(Ending.RAISED, came.message, came.type, came.traceback), retry=came.retry)
@@ -78,6 +78,8 @@ def _by_its_own_word(came: Ended, policy: Policy, bill: Bill) -> Verdict:
 
 def _by_its_death(came: Death, policy: Policy, bill: Bill, *, out_of_memory: bool) -> Verdict:
     after = f"after {show_seconds(bill.wall_seconds)}"
+    if came.reason is not None:
+        return _of(Ending.CRASHED, f"given up by its coordinator {after}: {came.reason}", came)
     if came.signal is None:
         return _of(Ending.CRASHED, f"the process ended by itself with exit code {came.exit_code} {after}", came)
     if came.signal == signal.SIGKILL and (out_of_memory or _near_its_memory(bill, policy)):
@@ -94,6 +96,13 @@ def _of(ending: Ending, message: str, came: Ended | Death) -> Verdict:
 def _memory(bill: Bill, policy: Policy) -> str:
     used = show_bytes(bill.memory_peak_bytes)
     return f"{used} of {show_bytes(policy.memory_bytes)}" if policy.memory_bytes is not None else used
+
+
+def _failed_allocation(bill: Bill, policy: Policy) -> str:
+    used = f"({show_bytes(bill.memory_peak_bytes)} were in use)"
+    if policy.memory_bytes is None:
+        return f"an allocation failed {used}"
+    return f"an allocation would have passed the limit of {show_bytes(policy.memory_bytes)} {used}"
 
 
 def _near_its_memory(bill: Bill, policy: Policy) -> bool:

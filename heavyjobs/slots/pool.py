@@ -49,7 +49,7 @@ class Pool:
     @property
     def idle(self) -> int:
         """Warm workers that wait for work."""
-        self._idle = [worker for worker in self._idle if not worker.over.is_set()]  # before `_watch` has come round
+        self._idle = [worker for worker in self._idle if worker.usable]
         return len(self._idle)
 
     @property
@@ -140,7 +140,7 @@ class LaneKeeper:
     @property
     def worker(self) -> WorkerProcess | None:
         """The lane, when it is warm; asking for it has it started."""
-        if self._worker is not None and self._worker.warm.is_set() and not self._worker.over.is_set():
+        if self._worker is not None and self._worker.usable:
             return self._worker
         self._wanted.set()
         return None

@@ -23,34 +23,35 @@ What it assumes
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
+import fcntl
 import os
+import signal
 import sys
-import threading
+import termios
 import time
-from collections.abc import Generator
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from types import ModuleType
+from itertools import islice
 from typing import Final, Protocol, Self
 
 import psutil
 
 from heavyjobs import events
 from heavyjobs.events import BrokenFrame, Code, FrameReader, frame
-from heavyjobs.model import Source
+from heavyjobs.model import Ending, Source
 from heavyjobs.slots import child
 from heavyjobs.slots.rawlines import RawLines
-from heavyjobs.slots.stepping import Mark, shared_memory
-from heavyjobs.slots.tree import Root, Swept, end
+from heavyjobs.slots.starting import Started, start_process
+from heavyjobs.slots.tree import Swept, end
 from heavyjobs.values import STATUS_MAX_BYTES, JsonText, checked
+from heavyjobs.waiting import first_of
 
 _BITE_BYTES: Final = 1 << 16
-_PIPE_BYTES: Final = 1 << 20
-_PRELOAD: Final = ("heavyjobs.slots.serial", "heavyjobs.slots.lane", "loguru")
+_RAW_BITE_BYTES: Final = 1 << 14
+"""Of raw output, where each byte may be a line."""
+
+_RAW_LISTENERS_MAX: Final = 8
+"""On the lane: to so many invocations raw output goes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,26 @@ class Death:
 
     Attributes:
         step: lane only: the reference of the invocation whose step was running; 0 when none was.
+        reason: why its coordinator has ended it, or given it up; None when it did not.
     """
 
     exit_code: int | None
     signal: int | None
     step: int = 0
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class _Ending:
+    """An invocation whose worker has said that it ended, while what it wrote before is still being read.
+
+    Attributes:
+        raw: bytes that lay in the raw streams by then, those that were read since taken off.
+    """
+
+    reference: int
+    ended: events.Ended
+    raw: dict[int, int]
 
 
 class Listener(Protocol):
@@ -89,7 +105,7 @@ class Listener(Protocol):
 class WorkerProcess:
     """One worker, from its start to its end. Made by `start`."""
 
-    def __init__(self, name: str, started: _Started, *, lane: bool) -> None:
+    def __init__(self, name: str, started: Started, *, lane: bool) -> None:
         self.name: Final = name
         self.root: Final = started.root
         self.lane: Final = lane
@@ -108,6 +124,8 @@ class WorkerProcess:
         self._listeners: dict[int, Listener] = {}
         self._references = 0
         self._paused = False
+        self._ending: _Ending | None = None
+        self._broken: str | None = None
         self._dying: asyncio.Task[None] | None = None
         self._resume_reading()
         asyncio.wrap_future(started.future).add_done_callback(self._on_death)
@@ -115,7 +133,7 @@ class WorkerProcess:
     @classmethod
     async def start(cls, name: str, options: events.WorkerOptions, *, preload: tuple[str, ...] = (), lane: bool) -> Self:
         """Start a process; it is of use once `warm` is set."""
-        starting = asyncio.ensure_future(asyncio.to_thread(_start, options, preload, lane=lane))
+        starting = asyncio.ensure_future(asyncio.to_thread(start_process, options, preload, lane=lane))
         try:
             return cls(name, await asyncio.shield(starting), lane=lane)
         except asyncio.CancelledError:
@@ -129,6 +147,11 @@ class WorkerProcess:
     def running(self) -> int:
         """Invocations that have neither ended nor gone."""
         return len(self._listeners)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is warm, and neither dying nor gone."""
+        return self.warm.is_set() and self._dying is None and not self.over.is_set()
 
     def run(self, run: events.Run, listener: Listener) -> int:
         """Start an invocation; gives its reference on this worker."""
@@ -180,11 +203,15 @@ class WorkerProcess:
     # -- ending it
 
     async def end(self, *, seconds: float = 5.0) -> Swept:
-        """Kill it and all that it started; whoever listens hears `gone`, unless a last `ended` was in the pipe."""
+        """Kill it and all that it started; whoever listens hears `gone`, unless a last `ended` was in the pipe.
+
+        One that cannot be killed (in uninterruptible sleep) is set aside: it is `over`, and never used again.
+        """
         swept = await asyncio.to_thread(end, self.root, seconds=seconds)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.over.wait()
+        if not await first_of(self.over, seconds=seconds):
+            self.pause()
+            self._tell_gone(Death(None, None, reason=f"it cannot be ended: {', '.join(swept.left) or self.name}"))
+            self.over.set()
         return swept
 
     def _on_death(self, future: asyncio.Future[int]) -> None:
@@ -197,27 +224,33 @@ class WorkerProcess:
         await asyncio.to_thread(end, self.root)
         death = await asyncio.to_thread(self._bury)
         self._drain()
-        for listener in [*self._listeners.values()]:
-            listener.gone(death)
-        self._listeners.clear()
+        self._tell_gone(death)
         self._loop.remove_writer(self._down)
         for descriptor in (self._up, self._down, self._out, self._err):
             os.close(descriptor)
         self.over.set()
 
+    def _tell_gone(self, death: Death) -> None:
+        listeners, self._listeners = self._listeners, {}
+        for listener in listeners.values():
+            listener.gone(death)
+
     def _bury(self) -> Death:
         # The executor's own thread reads the exit code; asking before it is done would race it for the one byte there is.
         self._executor.shutdown(wait=True)
         code = self._process.exitcode
-        step = self._mark.get()
-        return Death(None, -code, step) if code is not None and code < 0 else Death(code, None, step)
+        killed_by = -code if code is not None and code < 0 else None
+        return Death(None if killed_by else code, killed_by, self._mark.get(), self._broken)
 
     def _drain(self) -> None:
-        """Take in all that is left in the pipes."""
-        with suppress(BrokenFrame):
-            while self._take_in():
+        """Take in what is left in the pipes; no more than is there now, for one that has fled may go on writing."""
+        while self._take_in() or self._ending is not None:
+            while not self._go_on_ending():
                 pass
-        self._drain_raw()
+            self._handle_frames()
+        self._ending = _Ending(0, events.Ended(ending=Ending.CRASHED), self._raw_there())
+        while not self._go_on_ending():
+            pass
 
     # -- reading
 
@@ -227,21 +260,27 @@ class WorkerProcess:
         self._loop.add_reader(self._err, self._on_raw, self._err)
 
     def _on_frames(self) -> None:
-        try:
-            if not self._take_in():
-                self._loop.remove_reader(self._up)  # the end of the pipe; the death itself is told by the executor
-        except BrokenFrame:
-            self._loop.remove_reader(self._up)
-            self._signal(9)
+        if self._ending is not None:
+            return
+        if not self._take_in():
+            self._loop.remove_reader(self._up)  # the end of the pipe; the death itself is told by the executor
 
     def _take_in(self) -> bool:
         """Handle one bite; False when nothing is there any more."""
-        data = _read(self._up)
+        data = _read(self._up, _BITE_BYTES)
         if data:
             self._reader.feed(data)
-            while received := self._reader.next():
-                self._handle(*received)
+            self._handle_frames()
         return bool(data)
+
+    def _handle_frames(self) -> None:
+        try:
+            while self._broken is None and self._ending is None and (received := self._reader.next()):
+                self._handle(*received)
+        except BrokenFrame as broken:
+            self._broken = str(broken)
+            self._loop.remove_reader(self._up)
+            self._signal(signal.SIGKILL)
 
     def _handle(self, code: int, reference: int, body: bytes) -> None:
         listener = self._listeners.get(reference)
@@ -249,10 +288,9 @@ class WorkerProcess:
             case Code.LOG if listener:
                 listener.line(body)
             case Code.ENDED if listener:
-                ended = events.read(events.ENDED, body)
-                self._drain_raw()
-                del self._listeners[reference]
-                listener.ended(ended)
+                self._ending = _Ending(reference, events.read(events.ENDED, body), self._raw_there())
+                if not self._go_on_ending():
+                    self._loop.call_soon(self._end_on_and_on)
             case Code.STATUS if listener:
                 listener.status(_status(body))
             case Code.STARTED if listener:
@@ -266,26 +304,47 @@ class WorkerProcess:
             case _:
                 pass
 
-    def _on_raw(self, descriptor: int) -> None:
-        if not self._take_in_raw(descriptor):
-            self._loop.remove_reader(descriptor)
+    def _end_on_and_on(self) -> None:
+        """Finish an ending, a bite each turn of the loop; then go on with the frames after it."""
+        if self.over.is_set():
+            return
+        if self._go_on_ending():
+            self._handle_frames()
+        else:
+            self._loop.call_soon(self._end_on_and_on)
 
-    def _take_in_raw(self, descriptor: int) -> bool:
-        data = _read(descriptor)
+    def _go_on_ending(self) -> bool:
+        """Take in a bite of what was written before; whether that was all, and the ending is told."""
+        ending = self._ending
+        if ending is None:
+            return True
+        for descriptor, left in ending.raw.items():
+            data = _read(descriptor, min(left, _RAW_BITE_BYTES)) if left else None
+            ending.raw[descriptor] = left - len(data) if data else 0
+            self._say(self._raw[descriptor].feed(data or b""))
+        if any(ending.raw.values()):
+            return False
+        for lines in self._raw.values():
+            self._say(lines.flush())  # an unfinished line belongs to it too
+        self._ending = None
+        if listener := self._listeners.pop(ending.reference, None):
+            listener.ended(ending.ended)
+        return True
+
+    def _raw_there(self) -> dict[int, int]:
+        """How many bytes lie in the raw streams now: what was written before an ending, if one is at hand."""
+        return {descriptor: _bytes_in(descriptor) for descriptor in self._raw}
+
+    def _on_raw(self, descriptor: int) -> None:
+        data = _read(descriptor, _RAW_BITE_BYTES)
         if data:
             self._say(self._raw[descriptor].feed(data))
-        return data is None or bool(data)
-
-    def _drain_raw(self) -> None:
-        """What was written before an ending belongs to it, an unfinished line too."""
-        for descriptor, lines in self._raw.items():
-            while data := _read(descriptor):
-                self._say(lines.feed(data))
-            self._say(lines.flush())
+        elif data is not None:
+            self._loop.remove_reader(descriptor)
 
     def _say(self, lines: list[bytes]) -> None:
-        # On the lane raw output cannot be told apart, so it goes to each that runs.
-        for listener in self._listeners.values():
+        # On the lane raw output cannot be told apart, so it goes to each that runs, or to some when there are many.
+        for listener in islice(self._listeners.values(), _RAW_LISTENERS_MAX):
             for line in lines:
                 listener.line(line)
 
@@ -318,82 +377,16 @@ class WorkerProcess:
                 process.send_signal(number)
 
 
-@dataclass(frozen=True, slots=True)
-class _Started:
-    executor: ProcessPoolExecutor
-    future: Future[int]
-    process: BaseProcess
-    root: Root
-    up: int
-    down: int
-    out: int
-    err: int
-    mark: Mark
-
-
-_starting: Final = threading.Lock()
-
-
-def _start(options: events.WorkerOptions, preload: tuple[str, ...], *, lane: bool) -> _Started:
-    """Blocks for the 20 to 110 ms that a process takes; called in a thread."""
-    up_read, up_write = _pipe()
-    down_read, down_write = _pipe()
-    out_read, out_write = _pipe()
-    err_read, err_write = _pipe()
-    memory = shared_memory()
-    mark = Mark(memory)
-    given: list[child.Pipe] = [Connection(descriptor) for descriptor in (up_write, down_read, out_write, err_write, memory)]
-    up, down, out, err, step = given
-    context = multiprocessing.get_context("forkserver")
-    with _starting:
-        context.set_forkserver_preload([*_PRELOAD, *preload])
-        executor = ProcessPoolExecutor(
-            1,
-            mp_context=context,
-            initializer=child.work,
-            initargs=(up, down, out, err, step, events.WORKER_OPTIONS.dump_json(options), lane),
-        )
-        before = set(multiprocessing.active_children())
-        with _without_main():
-            future = executor.submit(os.getpid)  # never runs: it is only what has the process started
-        (process,) = set(multiprocessing.active_children()) - before
-    # With the parent's copies of the child's ends open, the end of the pipe would never come.
-    for connection in given:
-        connection.close()
-    for descriptor in (up_read, down_write, out_read, err_read):
-        os.set_blocking(descriptor, False)
-    pid = process.pid or 0
-    root = Root(pid, psutil.Process(pid).create_time(), options.marker)
-    return _Started(executor, future, process, root, up_read, down_write, out_read, err_read, mark)
-
-
-def _pipe() -> tuple[int, int]:
-    ends = os.pipe()
-    if sys.platform == "linux":
-        import fcntl
-
-        with suppress(PermissionError):  # above the user's share of pipe memory
-            fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    return ends
-
-
-@contextmanager
-def _without_main() -> Generator[None]:
-    """Hide `__main__`: multiprocessing would import the user's script in each worker."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _read(descriptor: int) -> bytes | None:
+def _read(descriptor: int, most: int) -> bytes | None:
     """A bite; empty at the end of the pipe, None when nothing is there yet."""
     try:
-        return os.read(descriptor, _BITE_BYTES)
+        return os.read(descriptor, most)
     except BlockingIOError:
         return None
+
+
+def _bytes_in(descriptor: int) -> int:
+    return int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _status(body: bytes) -> JsonText:
