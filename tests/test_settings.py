@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from heavyjobs.errors import ConfigurationError
 from heavyjobs.settings import Settings, load, without_secrets
+from heavyjobs.settings.writing import written_bytes, written_seconds
+from heavyjobs.units import seconds, size_bytes
 
 CONFIG = Path(__file__).parent.parent / "config"
 
@@ -67,6 +69,33 @@ def test_durations_and_sizes_are_read_from_text(tmp_path: Path) -> None:
     coordinator = load(file, {}).coordinator
 
     assert (coordinator.tick_every, coordinator.drain, coordinator.memory, coordinator.log_bytes) == (0.5, 5400.0, 2 << 30, 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0s"),
+        (15.0, "15s"),
+        (5400.0, "1h 30m"),
+        (90061.0, "1d 1h 1m 1s"),
+        (0.25, "250ms"),
+        (0.0015, "1.5ms"),
+        (2.5, "2.5s"),
+    ],
+)
+def test_a_duration_is_written_as_it_is_read(value: float, text: str) -> None:
+    assert written_seconds(value) == text
+    assert seconds(text) == pytest.approx(value)
+
+
+@given(st.integers(min_value=0, max_value=1 << 52))
+def test_a_size_is_written_exactly(value: int) -> None:
+    assert size_bytes(written_bytes(value)) == value
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0B"), (4097, "4097B"), (64 << 20, "64MiB"), (3 << 29, "1536MiB")])
+def test_a_size_is_written_in_the_largest_unit_that_divides_it(value: int, text: str) -> None:
+    assert written_bytes(value) == text
 
 
 def test_a_variable_overrides_a_key_in_any_case_and_finds_queues_with_dashes(tmp_path: Path) -> None:
@@ -181,6 +210,35 @@ def test_a_mistake_is_told_with_its_key_and_what_would_do(tmp_path: Path, text: 
 )
 def test_a_mistake_in_the_environment_names_the_variable(tmp_path: Path, variable: dict[str, str], told: str) -> None:
     assert problems(tmp_path, "", variable) == [told]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("env:NOWHERE", '--database: "env:NOWHERE": the variable NOWHERE is not set; set it, or write the value here'),
+        (
+            "file:/no/such",
+            (
+                '--database: "file:/no/such": /no/such cannot be read: No such file or directory; '
+                "make it readable, or write the value here"
+            ),
+        ),
+    ],
+)
+def test_a_mistake_in_the_option_names_the_option(url: str, told: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(None, {"HEAVYJOBS_DATABASE__URL": "sqlite:///other.db"}, database=url)
+
+    assert str(caught.value) == told
+
+
+def test_the_option_goes_before_file_and_environment(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[database]\nurl = "sqlite:///a.db"\nconnections = 7\n')
+
+    database = load(file, {"HEAVYJOBS_DATABASE__URL": "sqlite:///b.db"}, database="sqlite:///c.db").database
+
+    assert (database.url, database.connections) == ("sqlite:///c.db", 7)
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import click
 
-from heavyjobs.cli.common import as_json, common, import_job_types, settings, the_common
+from heavyjobs.cli.common import as_json, common, import_job_types, remark_all, settings, the_common
 from heavyjobs.cli.exits import Exit
 from heavyjobs.cli.render import answer, remark, safe, to_json
+from heavyjobs.errors import PathRefused
 from heavyjobs.job import kinds
+from heavyjobs.locations import Locations
 from heavyjobs.settings import Settings, without_secrets
 from heavyjobs.store import open_store, options_of
 
@@ -29,7 +32,8 @@ def command(context: click.Context, *, connect: bool, json_: bool) -> Exit:
     """
     in_force = settings()
     effective = masked(in_force.model_dump(mode="json"))
-    problems = import_job_types(in_force)
+    places = looked_at(in_force)
+    problems = [*import_job_types(in_force), *places.unusable]
     versions = {kind: job.version for kind, job in sorted(kinds().items())}
     if json_:
         answer(to_json({"settings": effective, "kinds": versions, "problems": problems}))
@@ -37,17 +41,55 @@ def command(context: click.Context, *, connect: bool, json_: bool) -> Exit:
         answer(f"# {the_common(context).file() or 'no file: the defaults'}")
         for line in [*toml(effective), "", f"# kinds: {', '.join(versions) or 'none'}"]:
             answer(line)
-    for problem in problems:
-        remark(f"heavyjobs: {problem}")
+    remark_all(problems)
+    for absence in places.absent:
+        remark(absence)
     if connect:
         asyncio.run(_connect(in_force))
     return Exit.USAGE if problems else Exit.OK
 
 
+class Places(NamedTuple):
+    """What is to be said of the locations: those that no job can use, and those whose folder is not on this host."""
+
+    unusable: Sequence[str]
+    absent: Sequence[str]
+
+
+def looked_at(settings: Settings) -> Places:
+    """Look for the folders of the locations."""
+    places = Locations({name: place.url for name, place in settings.locations.items()}, plain=False)
+    unusable: list[str] = []
+    absent: list[str] = []
+    for name in settings.locations:
+        try:
+            folder = places.path(f"{name}:")
+        except PathRefused as error:
+            unusable.append(f"locations.{name}: {error}")
+        else:
+            if not folder.is_dir():
+                absent.append(f"locations.{name}: there is no folder {folder} on this host; make it, or name another one")
+    return Places(unusable, absent)
+
+
 async def _connect(settings: Settings) -> None:
+    if (path := to_be_made(settings.database.url)) is not None:
+        remark(f"{settings.database.url}: there is no {path} yet; heavyjobs run or submit makes it, with its tables")
+        return
     async with open_store(settings.database.url, options_of(settings.database)) as store:
         await store.check_schema()
         remark(f"{store.url}: connected, the schema fits")
+
+
+def to_be_made(url: str) -> Path | None:
+    """The SQLite file that the first `run` or `submit` will make in a folder that is there; None when there is none to make."""
+    if not url.startswith("sqlite:"):
+        return None
+    from heavyjobs.store.sqlite.addresses import database_path
+
+    path = database_path(url)
+    is_there = path.exists() and path.stat().st_size > 0
+    return path if path.parent.is_dir() and not is_there else None
 
 
 def masked(value: Any) -> Any:

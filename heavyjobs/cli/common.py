@@ -39,8 +39,7 @@ class Common:
         Raises:
             ConfigurationError: every mistake found.
         """
-        over = {"HEAVYJOBS_DATABASE__URL": self.database} if self.database else {}
-        return load(self.file(), {**os.environ, **over})
+        return load(self.file(), os.environ, database=self.database)
 
 
 def common(command: C) -> C:

@@ -49,5 +49,10 @@ def _expect(url: str) -> None:
     if url.startswith("sqlite:"):
         from heavyjobs.store.sqlite.addresses import database_path
 
-        if not (path := database_path(url)).exists():
+        path = database_path(url)
+        if not (folder := path.parent).is_dir():
+            raise StoreUnavailable(
+                f"{url}: there is no folder {folder}; make it: mkdir -p {folder}, or name another file with --database"
+            )
+        if not path.exists():
             raise StoreUnavailable(f"{url}: there is no {path}; heavyjobs run or submit makes it, --database names another one")

@@ -42,13 +42,16 @@ __all__ = [
 ]
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+def load(path: Path | None, environ: Mapping[str, str], *, database: str | None = None) -> Settings:
     """The settings of a file (None: the defaults), with what the environment overrides.
 
+    Args:
+        database: a URL, or what stands for one, from `--database`; it goes before both.
+
     Raises:
-        ConfigurationError: every mistake found, one a line: file or variable, key, what is wrong and what would do.
+        ConfigurationError: every mistake found, one a line: file, variable or option, key, what is wrong and what would do.
     """
-    found = gather(path, environ)
+    found = gather(path, environ, database=database)
     try:
         settings = Settings.model_validate(found.values)
     except ValidationError as error:

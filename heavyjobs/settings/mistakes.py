@@ -1,4 +1,4 @@
-"""pydantic's reasons, said for people: file or variable, key, what is wrong, what would do."""
+"""pydantic's reasons, said for people: file, variable or option, key, what is wrong, what would do."""
 
 from __future__ import annotations
 

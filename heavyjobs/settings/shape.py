@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
+from heavyjobs.settings.writing import written_bytes, written_seconds
 from heavyjobs.units import seconds, size_bytes
 
 TICKS_PER_LEASE: Final = 3
@@ -38,8 +39,8 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds)]
-Bytes: TypeAlias = Annotated[int, BeforeValidator(_bytes)]
+Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds), PlainSerializer(written_seconds, when_used="json")]
+Bytes: TypeAlias = Annotated[int, BeforeValidator(_bytes), PlainSerializer(written_bytes, when_used="json")]
 Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Label: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 

@@ -1,4 +1,4 @@
-"""Where values come from: the file, then the environment over it, then the secrets that either names."""
+"""Where values come from: the file, the environment over it, `--database` over both, then the secrets that they name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Found:
 
     Attributes:
         file: name of the file for messages; None without one.
-        variables: the environment variable that gave the value of a place.
+        origins: what gave the value of a place, where it is not the file: `environment: NAME` or `--database`.
         hidden: places whose value is a secret, never to be shown.
         unread: those of them that could not be read, and are told in `problems`.
         problems: what is wrong already, for people.
@@ -33,22 +33,22 @@ class Found:
 
     file: str | None
     values: dict[str, Any]
-    variables: dict[Place, str] = field(default_factory=dict[Place, str])
+    origins: dict[Place, str] = field(default_factory=dict[Place, str])
     hidden: set[Place] = field(default_factory=set[Place])
     unread: set[Place] = field(default_factory=set[Place])
     problems: list[str] = field(default_factory=list[str])
 
     def where(self, place: Place) -> str:
-        """The start of a message about a place: the variable, or file and dotted key."""
+        """The start of a message about a place: variable or option, or file and dotted key."""
         for length in range(len(place), 0, -1):
-            if variable := self.variables.get(place[:length]):
+            if origin := self.origins.get(place[:length]):
                 rest = ".".join(place[length:])
-                return f"environment: {variable}: {rest}: " if rest else f"environment: {variable}: "
+                return f"{origin}: {rest}: " if rest else f"{origin}: "
         return f"{self.file or 'configuration'}: {'.'.join(place)}: "
 
 
-def gather(path: Path | None, environ: Mapping[str, str]) -> Found:
-    """Read file and environment.
+def gather(path: Path | None, environ: Mapping[str, str], *, database: str | None = None) -> Found:
+    """Read file and environment; `database` is what was said with --database.
 
     Raises:
         ConfigurationError: the file cannot be read, or is not TOML.
@@ -57,6 +57,8 @@ def gather(path: Path | None, environ: Mapping[str, str]) -> Found:
     for name in sorted(environ):
         if name.upper().startswith(PREFIX):
             _overlay(found, name, environ[name])
+    if database is not None:
+        _put(found, ["database", "url"], database, origin="--database")
     found.values = {key: _resolved(found, (key,), value, environ) for key, value in found.values.items()}
     return found
 
@@ -82,17 +84,21 @@ def _overlay(found: Found, name: str, text: str) -> None:
         if probably := _misspelt(parts):
             found.problems.append(f"environment: {name}: no such setting; {probably}")
         return
+    _put(found, parts, _value(text), origin=f"environment: {name}")
+
+
+def _put(found: Found, parts: list[str], value: object, *, origin: str) -> None:
     table = found.values
     place: Place = ()
     for part in parts[:-1]:
         key = _spelled(table, part)
         place = (*place, key)
         if not isinstance(table.setdefault(key, {}), dict):
-            table[key] = {}  # the environment wins, also over a value of the wrong shape
+            table[key] = {}  # what comes later wins, also over a value of the wrong shape
         table = table[key]
     key = _spelled(table, parts[-1])
-    table[key] = _value(text)
-    found.variables[(*place, key)] = name
+    table[key] = value
+    found.origins[(*place, key)] = origin
 
 
 def _misspelt(parts: list[str]) -> str | None:

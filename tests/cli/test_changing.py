@@ -220,6 +220,39 @@ def test_a_module_that_cannot_be_imported_is_named(stage: Stage) -> None:
     assert "film.cut" in document["kinds"]
 
 
+def test_durations_and_sizes_are_shown_as_they_are_written(stage: Stage) -> None:
+    coordinator = tomllib.loads(stage.answer("check-config"))["coordinator"]
+
+    assert (coordinator["lease"], coordinator["log_bytes"]) == ("15s", "64MiB")
+
+
+def test_a_location_is_told_when_its_folder_is_not_here_or_no_job_can_use_it(stage: Stage) -> None:
+    with (stage.folder / "heavyjobs.toml").open("a") as file:
+        file.write('[locations]\nhere.url = "file:///tmp"\ngone.url = "/no/such"\n')
+
+    absent = stage.run("check-config")
+    with (stage.folder / "heavyjobs.toml").open("a") as file:
+        file.write('cloud.url = "s3://bucket"\n')
+    unusable = stage.run("check-config")
+
+    assert (absent.exit_code, absent.stderr) == (
+        Exit.OK,
+        "locations.gone: there is no folder /no/such on this host; make it, or name another one\n",
+    )
+    assert unusable.exit_code == Exit.USAGE
+    assert "heavyjobs: locations.cloud: s3://bucket: only local locations so far; use file:///…" in unusable.stderr
+
+
+def test_check_config_says_that_a_file_will_be_made(stage: Stage) -> None:
+    result = stage.run("check-config", "--connect")
+
+    assert (result.exit_code, result.stderr) == (
+        Exit.OK,
+        f"sqlite:///heavyjobs.db: there is no {stage.database} yet; heavyjobs run or submit makes it, with its tables\n",
+    )
+    assert not stage.database.exists()
+
+
 def test_check_config_connects_when_asked_to(stage: Stage) -> None:
     stage.submit()
 

@@ -79,6 +79,22 @@ def test_whoever_only_looks_makes_no_database(stage: Stage) -> None:
     )
 
 
+def test_a_folder_that_is_not_there_is_told_with_how_to_make_it(stage: Stage) -> None:
+    said = refused(stage, "list", "--database", "sqlite:///jobs/a.db", code=Exit.DATABASE)
+
+    folder = stage.folder / "jobs"
+    assert said == (
+        f"heavyjobs: sqlite:///jobs/a.db: there is no folder {folder}; "
+        f"make it: mkdir -p {folder}, or name another file with --database\n"
+    )
+
+
+def test_a_variable_that_is_not_set_is_told_under_the_option_that_names_it(stage: Stage) -> None:
+    said = refused(stage, "list", "--database", "env:NOWHERE")
+
+    assert said.startswith('heavyjobs: --database: "env:NOWHERE": the variable NOWHERE is not set; ')
+
+
 def test_a_newer_schema_is_not_touched(stage: Stage) -> None:
     stage.answer("migrate")
     with sqlite3.connect(stage.database) as connection:
