@@ -366,7 +366,11 @@ class Store(Protocol):
     # -- the life of a job
 
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
-        """Insert all, in one round trip and one transaction, with one wake-up; answers in the same order."""
+        """Insert all, in one round trip and one transaction, with one wake-up; answers in the same order.
+
+        Raises:
+            Unstorable: a name too long or a number too large for some store (`heavyjobs.store.limits`); nothing was inserted.
+        """
         ...
 
     async def submit_within(self, connection: object, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
@@ -374,6 +378,7 @@ class Store(Protocol):
 
         Raises:
             UsageError: the connection is not one of this database's kind; says which would do.
+            Unstorable: as `submit`.
         """
         ...
 
@@ -457,6 +462,7 @@ class Store(Protocol):
 
         Raises:
             JobNotFound, WrongState: it has ended, or it runs and the delay was to change.
+            Unstorable: a value that some store cannot hold; nothing was changed.
         """
         ...
 

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from heavyjobs.errors import ConfigurationError, HeavyjobsError, SchemaMismatch, StoreUnavailable
+from heavyjobs.errors import ConfigurationError, HeavyjobsError, SchemaMismatch, StoreError, StoreUnavailable, Unstorable
 from heavyjobs.store.postgres import PostgresStore
 from heavyjobs.store.protocol import Filter, StoreOptions
-from heavyjobs.testing.contract.harness import submit
+from heavyjobs.testing.contract.harness import register, submit, take, want
 from heavyjobs.testing.postgres import PostgresServer
 
 SECRET = "hunter2-öß@/:"  # noqa: S105 - it must not be seen
@@ -156,8 +156,55 @@ async def test_a_store_that_was_not_entered_says_to_enter_it(postgres_url: str) 
         await submit(PostgresStore(postgres_url, QUICK))
 
 
-async def test_a_fault_of_ours_is_not_called_an_unavailable_database(postgres_store: PostgresStore) -> None:
-    with pytest.raises(psycopg.Error) as caught:
-        await postgres_store.list(Filter(limit=-1))
+@pytest.mark.parametrize(
+    ("code", "ours"),
+    [
+        ("08006", StoreUnavailable),
+        ("40001", StoreUnavailable),
+        ("57P03", StoreUnavailable),
+        ("55P03", StoreUnavailable),
+        ("57014", StoreUnavailable),
+        ("53100", StoreUnavailable),
+        ("22003", Unstorable),
+        ("22P05", Unstorable),
+        ("54000", Unstorable),
+        ("23502", Unstorable),
+        ("P0001", StoreError),
+        ("58030", StoreError),
+        ("XX001", StoreError),
+    ],
+)
+async def test_only_what_may_pass_means_try_again_and_nothing_of_the_driver_gets_out(
+    postgres_store: PostgresStore, postgres_url: str, code: str, ours: type[HeavyjobsError]
+) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL(
+                "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN RAISE EXCEPTION 'odd' USING ERRCODE = {}; END $$;"
+                " CREATE TRIGGER fail BEFORE INSERT ON heavyjobs.jobs FOR EACH ROW EXECUTE FUNCTION fail()"
+            ).format(sql.Literal(code))
+        )
 
-    assert not isinstance(caught.value, HeavyjobsError)
+        with pytest.raises(HeavyjobsError, match="submitting: odd") as caught:
+            await submit(postgres_store)
+        connection.execute("DROP FUNCTION fail CASCADE")
+
+    assert isinstance(caught.value, ours)
+    assert isinstance(caught.value, StoreUnavailable) == (ours is StoreUnavailable)
+    assert await postgres_store.get((await submit(postgres_store))[0]) is not None
+
+
+async def test_a_value_that_only_the_driver_finds_odd_is_a_mistake_of_the_caller(postgres_store: PostgresStore) -> None:
+    session = await register(postgres_store)
+    [job] = await submit(postgres_store)
+
+    for odd in ("a\0b", "\ud800"):
+        with pytest.raises(Unstorable):
+            await postgres_store.list(Filter(kinds=[odd]))
+        with pytest.raises(Unstorable):
+            await take(postgres_store, session, want(odd))
+    with pytest.raises(Unstorable):
+        await postgres_store.list(Filter(limit=2**70))
+
+    assert await postgres_store.get(job) is not None

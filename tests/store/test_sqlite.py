@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from heavyjobs.errors import Unstorable
+from heavyjobs.model import Bill, ClaimKey, new_id
+from heavyjobs.store.protocol import Filter
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.testing.conformance import Connect, OpenStore, PretendSchema, StoreConformance
+from heavyjobs.testing.contract.harness import finish, news, record, register, running, submit, take, want
 
 
 @pytest.fixture
@@ -35,3 +39,24 @@ class TestSqlite(StoreConformance):
                 )
 
         return pretend
+
+
+async def test_a_value_that_only_the_driver_finds_odd_is_a_mistake_of_the_caller(path: Path) -> None:
+    async with SqliteStore(f"sqlite:///{path}") as store:
+        await store.migrate()
+        session = await register(store)
+        claim = await running(store, session)
+        await submit(store)
+
+        with pytest.raises(Unstorable):
+            await take(store, session, want("\ud800"))
+        with pytest.raises(Unstorable):
+            await store.list(Filter(limit=2**70))
+        with pytest.raises(Unstorable):
+            await record(store, session, progress=[news(claim, bill=Bill(memory_peak_bytes=2**70))])
+        with pytest.raises(Unstorable):
+            await record(store, session, progress=[news(claim, bill=Bill(wall_seconds=float("nan")))])
+        with pytest.raises(Unstorable):
+            await store.holds(session, ClaimKey(new_id(), 2**70))
+
+        await finish(store, session, claim)

@@ -10,6 +10,7 @@ from psycopg import errors
 from psycopg.rows import args_row, kwargs_row, scalar_row
 
 from heavyjobs.model import JobRecord
+from heavyjobs.store.limits import check_changes
 from heavyjobs.store.postgres.rows import job_record
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.postgres.wakeups import News
@@ -70,6 +71,7 @@ async def retry(talk: Talk, job: UUID, *, fresh: bool) -> JobRecord:
 
 
 async def update(talk: Talk, job: UUID, changes: Changes) -> JobRecord:
+    check_changes(changes)
     async with talk.connection.transaction():
         queues: list[str] = await talk.rows(
             "update_job",

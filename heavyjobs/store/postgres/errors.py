@@ -12,7 +12,7 @@ import psycopg
 from psycopg import errors
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from heavyjobs.errors import ConfigurationError, HeavyjobsError, SchemaMismatch, StoreUnavailable
+from heavyjobs.errors import ConfigurationError, HeavyjobsError, SchemaMismatch, StoreError, StoreUnavailable, Unstorable
 
 
 class Interrupted(StoreUnavailable):
@@ -51,14 +51,20 @@ _ANSWERS: Final[Sequence[tuple[tuple[type[psycopg.Error], ...], type[HeavyjobsEr
         StoreUnavailable,
         "the database's host has no more of it",
     ),
-    ((errors.SerializationFailure, errors.DeadlockDetected), Interrupted, "try again"),
-    ((psycopg.OperationalError, psycopg.InterfaceError), Interrupted, "the connection was lost, try again"),
+    (
+        (psycopg.DataError, errors.ProgramLimitExceeded, errors.NotNullViolation),
+        Unstorable,
+        "the database cannot hold such a value; use a shorter or plainer one",
+    ),
 )
+
+_AGAIN: Final = ("08", "40", "57P", "25P03")
+"""What error codes begin with when a connection was lost, or a transaction stood in another's way: nothing else passes."""
 
 
 @contextmanager
 def told(where: str, doing: str, *, timeout_seconds: float) -> Generator[None]:
-    """Turn what psycopg raises in the block into our errors; anything that is our own fault passes unchanged."""
+    """Turn what psycopg raises in the block into our errors, whatever it is."""
     try:
         yield
     except TimeoutError as error:
@@ -66,10 +72,9 @@ def told(where: str, doing: str, *, timeout_seconds: float) -> Generator[None]:
             f"{where}: {doing} took longer than {timeout_seconds:g} s; the database is away, overloaded or locked"
         ) from error
     except psycopg.Error as error:
-        ours = _ours(error, f"{where}: {doing}: {_reason(error)}")
-        if ours is None:
-            raise
-        raise ours from error
+        raise _ours(error, f"{where}: {doing}: {_reason(error)}") from error
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise Unstorable(f"{where}: {doing}: {error}; the database cannot hold such a value") from error
 
 
 def unreachable(where: str, error: psycopg.Error) -> StoreUnavailable:
@@ -80,12 +85,18 @@ def unreachable(where: str, error: psycopg.Error) -> StoreUnavailable:
     return StoreUnavailable(f"{where}: {reason}; {hint.format(name=shlex.quote(named[1]) if named else 'NAME')}")
 
 
-def _ours(error: psycopg.Error, what: str) -> HeavyjobsError | None:
+def _ours(error: psycopg.Error, what: str) -> HeavyjobsError:
     for types, ours, advice in _ANSWERS:
         if isinstance(error, types):
             return ours(f"{what}; {advice}")
-    # Half a message from a server that went away is a DatabaseError without a code.
-    return Interrupted(f"{what}; try again") if type(error) is psycopg.DatabaseError else None
+    if _is_lost(error) if error.sqlstate is None else error.sqlstate.startswith(_AGAIN):
+        return Interrupted(f"{what}; try again")
+    return StoreError(what)
+
+
+def _is_lost(error: psycopg.Error) -> bool:
+    """Of an error without a code: half a message from a server that went away is a plain DatabaseError."""
+    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) or type(error) is psycopg.DatabaseError
 
 
 def _reason(error: psycopg.Error) -> str:

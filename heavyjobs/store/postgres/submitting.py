@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow, kwargs_row
 
 from heavyjobs.errors import StoreUnavailable, UsageError
+from heavyjobs.store.limits import check_jobs
 from heavyjobs.store.postgres.talking import SQL, Connection, Talk
 from heavyjobs.store.postgres.wakeups import News, written
 from heavyjobs.store.protocol import NewJob, Submitted
@@ -27,6 +28,7 @@ class Settling:
     """
 
     def __init__(self, jobs: Sequence[NewJob]) -> None:
+        check_jobs(jobs)
         self._answers: Final[list[Submitted | None]] = [None] * len(jobs)
         self._jobs: Final = jobs
         self._tries = 0

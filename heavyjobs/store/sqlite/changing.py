@@ -6,6 +6,7 @@ import sqlite3
 from uuid import UUID
 
 from heavyjobs.model import JobRecord, JobState
+from heavyjobs.store.limits import check_changes
 from heavyjobs.store.protocol import Changes, Topic
 from heavyjobs.store.refusals import key_taken, not_changed, not_sent_again
 from heavyjobs.store.sqlite import rows
@@ -28,6 +29,7 @@ def retry(connection: sqlite3.Connection, job: UUID, *, fresh: bool) -> JobRecor
 
 
 def update(connection: sqlite3.Connection, job: UUID, changes: Changes) -> JobRecord:
+    check_changes(changes)
     delay = changes.delay_seconds
     changed = connection.execute(
         SQL["update_job"],

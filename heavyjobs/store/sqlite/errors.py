@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from heavyjobs.errors import HeavyjobsError, SchemaMismatch, StoreError, StoreUnavailable
+from heavyjobs.errors import HeavyjobsError, SchemaMismatch, StoreError, StoreUnavailable, Unstorable
 
 _PRIMARY: Final = 0xFF
 """An extended result code carries its primary one in the lowest byte."""
@@ -29,6 +29,13 @@ _REMEDIES: Final = {
     sqlite3.SQLITE_NOMEM: "needs more memory than there is",
 }
 
+_VALUES: Final = frozenset({
+    sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_CONSTRAINT_NOTNULL, 3091,  # the last: datatype
+})  # fmt: skip
+"""What is wrong is a value, not the database."""
+
+_UNSTORABLE: Final = "the database cannot hold such a value; use a shorter or plainer one"
+
 
 def code_of(error: sqlite3.Error) -> int:
     """SQLite's primary result code; 0 when the error is of the Python module's own."""
@@ -47,6 +54,8 @@ def told(where: str, path: Path, *, timeout_seconds: float) -> Generator[None]:
         yield
     except sqlite3.Error as error:
         raise ours(error, where, path, timeout_seconds=timeout_seconds) from error
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise Unstorable(f"{where}: {error}; {_UNSTORABLE}") from error
 
 
 def ours(error: sqlite3.Error, where: str, path: Path, *, timeout_seconds: float) -> HeavyjobsError:
@@ -60,7 +69,15 @@ def ours(error: sqlite3.Error, where: str, path: Path, *, timeout_seconds: float
         return StoreUnavailable(f"{where}: {path} {remedy} ({error})")
     if "no such table" in str(error) or "no such column" in str(error):
         return SchemaMismatch(f"{where}: {error}; run heavyjobs migrate")
+    if _is_about_a_value(error):
+        return Unstorable(f"{where}: {error}; {_UNSTORABLE}")
     return StoreError(f"{where}: {error}")
+
+
+def _is_about_a_value(error: sqlite3.Error) -> bool:
+    # A value of an unknown type is an InterfaceError to older Pythons, and a ProgrammingError to newer ones.
+    odd = isinstance(error, (sqlite3.DataError, sqlite3.InterfaceError)) or "binding" in str(error)
+    return odd or getattr(error, "sqlite_errorcode", 0) in _VALUES
 
 
 def _holder(path: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from heavyjobs.errors import UsageError
+from heavyjobs.store.limits import check_jobs
 from heavyjobs.store.protocol import NewJob, Submitted, Topic
 from heavyjobs.store.sqlite.rows import microseconds, now
 from heavyjobs.store.sqlite.sql import SQL
@@ -21,6 +22,7 @@ _REMEDY: Final = (
 
 
 def submit(connection: sqlite3.Connection, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
+    check_jobs(jobs)
     # A cursor of our own, because the caller's connection may make other rows than ours does.
     with closing(connection.cursor()) as cursor:
         cursor.row_factory = sqlite3.Row

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import fields, replace
+from math import inf, nan
 from typing import Final
 from uuid import UUID
 
 import pytest
 
+from heavyjobs.errors import Unstorable
 from heavyjobs.logs import decode_chunk
 from heavyjobs.model import Cause, Ending, Policy, new_id
-from heavyjobs.store.protocol import Changes, Filter, Store
+from heavyjobs.store.limits import KEY_MAX_BYTES, NAME_MAX_BYTES
+from heavyjobs.store.protocol import Changes, Filter, NewJob, Store
 from heavyjobs.testing.contract.harness import (
     DEATH,
     Harness,
@@ -43,6 +48,38 @@ VALUES: Final[list[object]] = [
     [[[[[[[[[[[[["deep"]]]]]]]]]]]]],
 ]
 TEXTS: Final = ["", " ", "ü", "a'b\"c", "100%", "%s", "{}", ":x", "a\nb\tc", "🎬", "x" * 200]
+
+
+def incompressible(size: int) -> str:
+    """Text that no database can press into an entry of an index."""
+    return "".join(random.Random(size).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=size))  # noqa: S311 - no secret
+
+
+UNSTORABLE: Final = {
+    "a unique key with NUL": new_job(unique_key="a\0b"),
+    "a unique key of 9 kB": new_job(unique_key=incompressible(9000)),
+    "a unique key that is not Unicode": new_job(unique_key="\ud800"),
+    "a child's key with NUL": new_job(parent=new_id(), child_key="a\0b", depth=1),
+    "a child's key of 9 kB": new_job(parent=new_id(), child_key=incompressible(9000), depth=1),
+    "a child's key that is not Unicode": new_job(parent=new_id(), child_key="\udc80", depth=1),
+    "a kind with NUL": new_job(kind="a\0b"),
+    "a kind of 9 kB": new_job(kind=incompressible(9000)),
+    "a queue with NUL": new_job(policy=Policy(queue="a\0b")),
+    "a queue of 9 kB": new_job(policy=Policy(queue=incompressible(9000))),
+    "memory past 64 bits": new_job(policy=Policy(memory_bytes=2**70)),
+    "a priority past 32 bits": new_job(policy=Policy(priority=2**40)),
+    "a priority far below": new_job(policy=Policy(priority=-(2**70))),
+    "attempts past 32 bits": new_job(policy=Policy(attempts=2**31)),
+    "a version past 32 bits": new_job(version=2**31),
+    "a depth past 32 bits": new_job(depth=2**64),
+    "no number of CPUs": new_job(policy=Policy(cpus=nan)),
+    "a timeout without end": new_job(policy=Policy(timeout_seconds=inf)),
+    "a grace without end": new_job(policy=Policy(grace_seconds=inf)),
+    "a backoff that is no number": new_job(policy=Policy(backoff_seconds=nan)),
+    "a longest backoff that is no number": new_job(policy=Policy(backoff_max_seconds=nan)),
+    "a delay past the calendar": new_job(delay_seconds=1e300),
+    "a delay that is no number": new_job(delay_seconds=nan),
+}
 
 
 class OddValues(Harness):
@@ -118,3 +155,51 @@ class OddValues(Harness):
         assert (await job_of(store, job)).policy == policy
         changed = await store.update(job, Changes(priority=2**31 - 1))
         assert changed.policy.priority == 2**31 - 1
+
+    @pytest.mark.parametrize("job", UNSTORABLE.values(), ids=UNSTORABLE)
+    async def test_what_some_store_cannot_hold_is_refused_by_all_and_nothing_else_suffers(
+        self, store: Store, session: UUID, job: NewJob
+    ) -> None:
+        for _ in range(2):
+            with pytest.raises(Unstorable, match=r"a job of kind .*: its .*; "):
+                await store.submit([new_job(), job])
+        assert await store.list(Filter()) == []
+
+        claim = await running(store, session)
+        assert (await record(store, session, ends=[end(claim)])).ended
+
+    async def test_names_and_keys_of_the_largest_size_are_stored_and_found(self, store: Store, session: UUID) -> None:
+        name, key = incompressible(NAME_MAX_BYTES), incompressible(KEY_MAX_BYTES)
+        job = new_job(kind=name, policy=Policy(queue=name), unique_key=key, parent=new_id(), child_key=key, depth=1)
+        await store.submit([job])
+
+        [again] = await store.submit([replace(job, id=new_id())])
+
+        assert (again.id, again.created) == (job.id, False)
+        assert [one.claim.job for one in await take(store, session, want(name, queue=name))] == [job.id]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            Changes(queue="a\0b"),
+            Changes(queue=incompressible(9000)),
+            Changes(priority=2**40),
+            Changes(attempts=-(2**70)),
+            Changes(memory_bytes=2**70),
+            Changes(timeout_seconds=inf),
+            Changes(cpus=nan),
+            Changes(delay_seconds=1e300),
+        ],
+        ids=lambda changes: next(each.name for each in fields(changes) if getattr(changes, each.name) is not None),
+    )
+    async def test_a_change_to_what_some_store_cannot_hold_is_refused_and_changes_nothing(
+        self, store: Store, changes: Changes
+    ) -> None:
+        [job] = await submit(store)
+        before = await job_of(store, job)
+
+        with pytest.raises(Unstorable, match=r"a job is to be changed: its .*; "):
+            await store.update(job, changes)
+
+        assert await job_of(store, job) == before
+        assert (await store.update(job, Changes(priority=1))).policy.priority == 1
