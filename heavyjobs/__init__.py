@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from heavyjobs.job import Job, JobConfig
     from heavyjobs.model import Cancelled, Cause, Dead, Ending, JobRecord, JobState, LogLine, Outcome, Succeeded
+    from heavyjobs.outputs import Output
     from heavyjobs.store import StoreOptions
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "Logged",
     "NotCommitted",
     "Outcome",
+    "Output",
     "PathRefused",
     "ProgramFailed",
     "Reported",
@@ -93,7 +95,7 @@ __all__ = [
     "WrongState",
 ]
 
-_ROOMS: Final = ("errors", "model", "context", "job", "store", "client")
+_ROOMS: Final = ("errors", "model", "outputs", "context", "job", "store", "client")
 """Where the names live, lightest first."""
 
 if not TYPE_CHECKING:  # to a checker, any name would exist

@@ -23,8 +23,22 @@ from typing_extensions import TypeVar
 from heavyjobs import events, outputs, programs
 from heavyjobs.errors import FailRequested, JobCancelled, JobDead, JobDefinitionError, UsageError
 from heavyjobs.locations import Locations
-from heavyjobs.model import DEPTH_MAX, Cancelled, Cause, ClaimKey, Dead, E, JobState, Outcome, R, S, Succeeded, short_id
-from heavyjobs.values import CHECKPOINT_MAX_BYTES, RESULT_MAX_BYTES, STATUS_MAX_BYTES, JsonText, encode, visible
+from heavyjobs.model import (
+    CAUSE_UNKNOWN,
+    DEPTH_MAX,
+    Cancelled,
+    Cause,
+    ClaimKey,
+    Dead,
+    E,
+    JobState,
+    Outcome,
+    R,
+    S,
+    Succeeded,
+    short_id,
+)
+from heavyjobs.values import CHECKPOINT_MAX_BYTES, RESULT_MAX_BYTES, STATUS_MAX_BYTES, JsonText, encode, encode_typed, visible
 
 if TYPE_CHECKING:
     from heavyjobs.job import Job
@@ -140,8 +154,8 @@ class _Base(Generic[S, E]):
         adapter = self._job.status_adapter()
         if adapter is None:
             raise JobDefinitionError(f"{self._assignment.kind}: reports a status but declares none; write Job[Result, Status]")
-        plain = adapter.dump_python(status, mode="json", by_alias=True)
-        self._link.report(encode(plain, what=f"the status of {self._assignment.kind}", max_bytes=STATUS_MAX_BYTES))
+        what = f"the status of {self._assignment.kind}"
+        self._link.report(encode_typed(adapter.serializer, status, what=what, max_bytes=STATUS_MAX_BYTES))
 
     def fail(self, error: E, *, retry: bool = True) -> NoReturn:
         """Leave the job as failed with its own typed error.
@@ -159,8 +173,8 @@ class _Base(Generic[S, E]):
             raise JobDefinitionError(
                 f"{self._assignment.kind}: fails with an error but declares none; write Job[Result, Status, Error]"
             )
-        plain = adapter.dump_python(error, mode="json", by_alias=True)
-        text = encode(plain, what=f"the error of {self._assignment.kind}", max_bytes=RESULT_MAX_BYTES)
+        what = f"the error of {self._assignment.kind}"
+        text = encode_typed(adapter.serializer, error, what=what, max_bytes=RESULT_MAX_BYTES)
         name = type(error).__name__
         # An error model that says itself in its own words says it best.
         said = str(error) if type(error).__str__ not in (BaseModel.__str__, object.__str__) else f"{name}: {text[:500]}"
@@ -199,22 +213,26 @@ class _Base(Generic[S, E]):
     # -- helpers of both
 
     def _keep(self, model: BaseModel) -> events.Checkpoint:
-        plain = model.model_dump(mode="json", by_alias=True)
-        self._checkpoint = encode(plain, what=f"the checkpoint of {self._assignment.kind}", max_bytes=CHECKPOINT_MAX_BYTES)
+        what = f"the checkpoint of {self._assignment.kind}"
+        serializer = type(model).__pydantic_serializer__
+        self._checkpoint = encode_typed(serializer, model, what=what, max_bytes=CHECKPOINT_MAX_BYTES)
         return events.Checkpoint(self._checkpoint)
 
-    def _new_children(self, jobs: Sequence[Job[Any, Any, Any]], key: str | None) -> events.Spawn:
+    def _new_children(self, jobs: Sequence[Job[Any, Any, Any]], key: str | None) -> list[events.Spawn]:
         if self._assignment.depth + 1 > DEPTH_MAX:
             raise UsageError(f"{self._assignment.kind}: a family of jobs is at most {DEPTH_MAX} deep; this one is")
-        return events.Spawn(tuple(self._new_child(job, key) for job in jobs))
+        return _batches_of([self._new_child(job, key) for job in jobs])
 
     def _new_child(self, job: Job[Any, Any, Any], key: str | None) -> events.NewChild:
+        if not _is_job(job):
+            raise UsageError(f"{self._assignment.kind}: spawn and gather take jobs of classes with a kind, not {job!r}")
         parameters = job.parameters()
         if key is None:
             # The same code spawns the same jobs in the same order when it runs again, so equal ones are told apart by counting.
             digest = hashlib.sha256(f"{job.kind} {job.version} {parameters}".encode()).hexdigest()[:16]
             self._spawned[digest] += 1
             key = f"{job.kind}:{digest}:{self._spawned[digest]}"
+        encode(key, what="the key of a spawned job", max_bytes=events.KEY_MAX_BYTES)
         return events.NewChild(key=key, kind=job.kind, version=job.version, parameters=parameters, policy=job.policy())
 
 
@@ -232,10 +250,13 @@ class Context(_Base[S, E]):
             self._link.ask(self._keep(model))
 
     def output(self, target: str | Path, *, replace: bool = False) -> AbstractContextManager[outputs.Output]:
-        """A path to write to that becomes `target` when the block is left cleanly: whole, or not at all.
+        """Write to what the block is given; it becomes `target` when the block is left cleanly: whole, or not at all.
 
-        It lies on the target's own file system. A clean exit syncs it, checks that the claim is still held, and publishes it by
-        rename; any other exit removes it.
+            with ctx.output("media:film.txt") as out, open(out, "w") as file:  # or out.path, a Path
+                file.write("…")
+
+        Nothing is there at first: make a file or folder of it. It lies on the target's own file system. A clean exit syncs it,
+        checks that the claim is still held, and publishes it by rename; any other exit removes it.
 
         Raises:
             TargetExists: at once when the target is there and `replace` is False, and again instead of replacing one that came
@@ -251,7 +272,7 @@ class Context(_Base[S, E]):
 
     def program(
         self,
-        argv: Sequence[str | Path],
+        argv: Sequence[programs.Argument],
         *,
         stream: programs.Stream = "stdout",
         cwd: Path | None = None,
@@ -263,6 +284,7 @@ class Context(_Base[S, E]):
 
         Raises:
             ProgramFailed: at the end of the lines, when it exited with another code than 0 or by a signal.
+            UsageError: one text instead of a list of arguments.
             WorkError: there is no such program.
         """
         return programs.program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log, shield=self._link.shield)
@@ -275,10 +297,9 @@ class Context(_Base[S, E]):
 
         Raises:
             KeyReused: the key names a child with other parameters; says the difference.
-            UsageError: the family would become more than 32 deep.
+            UsageError: not a job, or the family would become more than 32 deep.
         """
-        answer = self._link.ask(self._new_children([job], key))
-        return Child(events.read(events.CHILD_IDS, answer)[0], type(job))
+        return Child(self._spawn([job], key)[0], type(job))
 
     def gather(self, jobs: Sequence[Spawnable[R, Any]]) -> list[R]:
         """Wait for children (jobs among them are spawned first) and give their results, in the same order.
@@ -290,7 +311,8 @@ class Context(_Base[S, E]):
         """
         children = self._children(jobs)
         try:
-            return _results(children, self._await(children, first_death=True))
+            states = self._await(children, first_death=True)
+            return _results(children, self._ends(_first_death_or_all(states)))
         except (JobDead, JobCancelled):
             self._link.ask(_cancel_request(children))
             raise
@@ -298,15 +320,27 @@ class Context(_Base[S, E]):
     def outcomes(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Outcome[R, E2]]:
         """Wait for all children to end, however they do; never raises for how they ended."""
         children = self._children(jobs)
-        return _outcomes(children, self._await(children, first_death=False))
+        self._await(children, first_death=False)
+        return _outcomes(children, self._ends([child.id for child in children]))
 
     def _children(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Child[R, E2]]:
         new = [job for job in jobs if not isinstance(job, Child)]
-        ids = events.read(events.CHILD_IDS, self._link.ask(self._new_children(new, None))) if new else []
-        return _in_order(jobs, iter(ids))
+        return _in_order(jobs, iter(self._spawn(new, None)))
 
-    def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildEnd]:
-        return events.read(events.CHILD_ENDS, self._link.ask(_await_request(children, first_death=first_death)))
+    def _spawn(self, jobs: Sequence[Job[Any, Any, Any]], key: str | None) -> list[UUID]:
+        ids: list[UUID] = []
+        for request in self._new_children(jobs, key):
+            ids += events.read(events.CHILD_IDS, self._link.ask(request))
+        return ids
+
+    def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildState]:
+        return events.read(events.CHILD_STATES, self._link.ask(_await_request(children, first_death=first_death)))
+
+    def _ends(self, jobs: Sequence[UUID]) -> list[events.ChildEnd]:
+        ends: list[events.ChildEnd] = []
+        for request in _reads_of(jobs):
+            ends += events.read(events.CHILD_ENDS, self._link.ask(request))
+        return ends
 
 
 class AsyncContext(_Base[S, E]):
@@ -328,7 +362,7 @@ class AsyncContext(_Base[S, E]):
 
     def program(
         self,
-        argv: Sequence[str | Path],
+        argv: Sequence[programs.Argument],
         *,
         stream: programs.Stream = "stdout",
         cwd: Path | None = None,
@@ -337,32 +371,72 @@ class AsyncContext(_Base[S, E]):
         return programs.async_program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log)
 
     async def spawn(self, job: Job[R, Any, E2], *, key: str | None = None) -> Child[R, E2]:
-        answer = await self._link.ask_async(self._new_children([job], key))
-        return Child(events.read(events.CHILD_IDS, answer)[0], type(job))
+        return Child((await self._spawn([job], key))[0], type(job))
 
     async def gather(self, jobs: Sequence[Spawnable[R, Any]]) -> list[R]:
         children = await self._children(jobs)
         try:
-            return _results(children, await self._await(children, first_death=True))
+            states = await self._await(children, first_death=True)
+            return _results(children, await self._ends(_first_death_or_all(states)))
         except (JobDead, JobCancelled):
             await self._link.ask_async(_cancel_request(children))
             raise
 
     async def outcomes(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Outcome[R, E2]]:
         children = await self._children(jobs)
-        return _outcomes(children, await self._await(children, first_death=False))
+        await self._await(children, first_death=False)
+        return _outcomes(children, await self._ends([child.id for child in children]))
 
     async def _children(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Child[R, E2]]:
         new = [job for job in jobs if not isinstance(job, Child)]
-        ids = events.read(events.CHILD_IDS, await self._link.ask_async(self._new_children(new, None))) if new else []
-        return _in_order(jobs, iter(ids))
+        return _in_order(jobs, iter(await self._spawn(new, None)))
 
-    async def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildEnd]:
-        return events.read(events.CHILD_ENDS, await self._link.ask_async(_await_request(children, first_death=first_death)))
+    async def _spawn(self, jobs: Sequence[Job[Any, Any, Any]], key: str | None) -> list[UUID]:
+        ids: list[UUID] = []
+        for request in self._new_children(jobs, key):
+            ids += events.read(events.CHILD_IDS, await self._link.ask_async(request))
+        return ids
+
+    async def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildState]:
+        return events.read(events.CHILD_STATES, await self._link.ask_async(_await_request(children, first_death=first_death)))
+
+    async def _ends(self, jobs: Sequence[UUID]) -> list[events.ChildEnd]:
+        ends: list[events.ChildEnd] = []
+        for request in _reads_of(jobs):
+            ends += events.read(events.CHILD_ENDS, await self._link.ask_async(request))
+        return ends
 
 
 class EitherContext(Context[S, E], AsyncContext[S, E]):  # type: ignore[misc]  # the two differ in what they await, on purpose
     """Never made: the parameter of `Job.run`, so that an override may take either context and still checks."""
+
+
+def _is_job(value: object) -> bool:
+    return isinstance(value, BaseModel) and bool(getattr(value, "kind", None))
+
+
+def _batches_of(children: Sequence[events.NewChild]) -> list[events.Spawn]:
+    """Requests that each fit into a frame."""
+    batches: list[list[events.NewChild]] = []
+    size = 0
+    for child in children:
+        size += len(child.parameters)
+        if not batches or len(batches[-1]) == events.CHILDREN_MAX or size > events.SPAWN_MAX_BYTES:
+            batches.append([])
+            size = len(child.parameters)
+        batches[-1].append(child)
+    return [events.Spawn(tuple(batch)) for batch in batches]
+
+
+def _reads_of(jobs: Sequence[UUID]) -> list[events.ReadEnds]:
+    """Requests whose answers each fit into a frame."""
+    return [events.ReadEnds(tuple(jobs[at : at + events.ENDS_MAX])) for at in range(0, len(jobs), events.ENDS_MAX)]
+
+
+def _first_death_or_all(states: Sequence[events.ChildState]) -> list[UUID]:
+    """Whose ends are worth reading: one that has no result says all."""
+    deaths = [end.job for end in states if end.state is not JobState.SUCCEEDED]
+    return deaths[:1] or [end.job for end in states]
 
 
 def _await_request(children: Sequence[Child[Any, Any]], *, first_death: bool) -> events.Await:
@@ -411,5 +485,5 @@ def read_outcome(job_type: type[Job[R, Any, E2]], end: events.ChildEnd) -> Outco
         case _:
             adapter = job_type.error_adapter()
             error = adapter.validate_json(end.error) if adapter is not None and end.error is not None else None
-            cause = Cause(end.ending, end.message, traceback=end.traceback) if end.ending else None
+            cause = Cause(end.ending, end.message, traceback=end.traceback) if end.ending else CAUSE_UNKNOWN
             return Dead(error, cause)

@@ -46,7 +46,7 @@ class HeavyjobsError(Exception):
 
 
 class UsageError(HeavyjobsError):
-    """The caller's mistake; nothing was changed, and trying again changes nothing."""
+    """The caller's mistake; nothing was changed, and trying again changes nothing: a job that raises it is dead at once."""
 
 
 class ConfigurationError(UsageError):
@@ -137,13 +137,17 @@ class JobEnded(HeavyjobsError):
 
     Attributes:
         job_id: whose.
-        cause: how the last invocation ended, or None when the job was never started.
+        cause: how the last invocation ended; None only when the job was cancelled before it was ever started.
     """
 
     def __init__(self, message: str, *, job_id: UUID, cause: Cause | None) -> None:
         self.job_id = job_id
-        self.cause = cause
+        self._cause = cause
         super().__init__(message)
+
+    @property
+    def cause(self) -> Cause | None:
+        return self._cause
 
 
 @final
@@ -156,14 +160,19 @@ class JobDead(JobEnded):
         log_tail: the last lines of its log.
     """
 
-    def __init__(self, message: str, *, job_id: UUID, cause: Cause | None, error: object, log_tail: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, *, job_id: UUID, cause: Cause, error: object, log_tail: Sequence[str] = ()) -> None:
         self.error = error
         self.log_tail = tuple(log_tail)
+        self._known_cause = cause
         super().__init__(message, job_id=job_id, cause=cause)
 
     @property
+    def cause(self) -> Cause:
+        return self._known_cause
+
+    @property
     def traceback(self) -> str | None:
-        return self.cause.traceback if self.cause else None
+        return self.cause.traceback
 
 
 @final
@@ -196,11 +205,11 @@ class ProgramFailed(WorkError):
 
 
 class TargetExists(WorkError):
-    """The output is already there and was not to be replaced; it was not touched."""
+    """The output is already there and was not to be replaced; it was not touched. A job that raises it is dead at once."""
 
 
 class PathRefused(WorkError):
-    """A path or location that the configuration does not open to jobs."""
+    """A path or location that the configuration does not open to jobs. A job that raises it is dead at once."""
 
 
 class CancelRequested(BaseException):

@@ -16,12 +16,24 @@ from uuid import UUID
 from pydantic import AfterValidator, Discriminator, TypeAdapter, ValidationError
 
 from heavyjobs.errors import HeavyjobsError
-from heavyjobs.model import Ending, Policy
+from heavyjobs.model import Ending, JobState, Policy
 from heavyjobs.values import NULL, JsonText, checked
 
 HEADER: Final = struct.Struct("!IBI")
 FRAME_MAX_BYTES: Final = 8 << 20
-"""Above any bounded body: a result of 1 MiB can grow sixfold when it is quoted."""
+"""From a worker: above any bounded body, a result of 1 MiB can grow sixfold when it is quoted."""
+
+ANSWER_MAX_BYTES: Final = 1 << 30
+"""To a worker, which trusts its coordinator: the results of `ENDS_MAX` children."""
+
+CHILDREN_MAX: Final = 500
+"""In one request to spawn; their parameters together take at most `SPAWN_MAX_BYTES`, or there is just one."""
+
+SPAWN_MAX_BYTES: Final = 1 << 20
+ENDS_MAX: Final = 50
+"""Children in one request to read how they ended."""
+
+KEY_MAX_BYTES: Final = 500
 
 
 Checked: TypeAlias = Annotated[JsonText, AfterValidator(checked)]
@@ -56,7 +68,8 @@ def frame(code: Code, reference: int, body: bytes = b"") -> bytes:
 class FrameReader:
     """Cuts a stream of bytes into frames, however the bytes arrive."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, most: int = FRAME_MAX_BYTES) -> None:
+        self._most = most
         self._buffer = bytearray()
         self._position = 0
 
@@ -69,14 +82,14 @@ class FrameReader:
         """Code, reference and body of the next whole frame; None until more was fed.
 
         Raises:
-            BrokenFrame: a body larger than `FRAME_MAX_BYTES` is announced.
+            BrokenFrame: a body larger than `most` is announced.
         """
         start = self._position + HEADER.size
         if len(self._buffer) < start:
             return None
         length, code, reference = HEADER.unpack_from(self._buffer, self._position)
-        if length > FRAME_MAX_BYTES:
-            raise BrokenFrame(f"a frame of {length} bytes was announced; the most is {FRAME_MAX_BYTES}")
+        if length > self._most:
+            raise BrokenFrame(f"a frame of {length} bytes was announced; the most is {self._most}")
         if len(self._buffer) < start + length:
             return None
         self._position = start + length
@@ -185,11 +198,22 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class Await:
-    """Wait until all have ended, or with `first_death` until one is dead or cancelled. Answered with a list of `ChildEnd`."""
+    """Wait until all have ended, or with `first_death` until one is dead or cancelled.
+
+    Answered with a list of `ChildState`, of those that have ended by then.
+    """
 
     jobs: tuple[UUID, ...]
     first_death: bool
     verb: Literal["await"] = "await"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEnds:
+    """How these children, which have ended, did. Answered with a list of `ChildEnd`, in the same order."""
+
+    jobs: tuple[UUID, ...]
+    verb: Literal["read"] = "read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +231,7 @@ class Confirm:
     verb: Literal["confirm"] = "confirm"
 
 
-Request: TypeAlias = Annotated[Checkpoint | Spawn | Await | CancelJobs | Confirm, Discriminator("verb")]
+Request: TypeAlias = Annotated[Checkpoint | Spawn | Await | ReadEnds | CancelJobs | Confirm, Discriminator("verb")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +240,14 @@ class Asked:
 
     number: int
     request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class ChildState:
+    """That an awaited child has ended, and in which state."""
+
+    job: UUID
+    state: JobState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +281,7 @@ WORKER_OPTIONS: Final = TypeAdapter(WorkerOptions)
 ENDED: Final = TypeAdapter(Ended)
 ANSWER: Final = TypeAdapter(Answer)
 CHILD_IDS: Final = TypeAdapter(list[UUID])
+CHILD_STATES: Final = TypeAdapter(list[ChildState])
 CHILD_ENDS: Final = TypeAdapter(list[ChildEnd])
 
 

@@ -13,20 +13,23 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Awaitable, Mapping
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import UnionType
 from typing import Any, ClassVar, Final, Generic, Never, Self, cast
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from typing_extensions import TypeVar, override
 
 from heavyjobs.context import EitherContext
 from heavyjobs.errors import InvalidParameters, JobDefinitionError, UnknownKind, Unstorable
 from heavyjobs.model import E, Policy, R, S
 from heavyjobs.units import Duration, Size, seconds, size_bytes
-from heavyjobs.values import PARAMETERS_MAX_BYTES, JsonText, decode, encode
+from heavyjobs.values import PARAMETERS_MAX_BYTES, JsonText, decode, encode, encode_typed
 
+N = TypeVar("N", int, float)
 T = TypeVar("T")
 
 
@@ -63,35 +66,50 @@ class JobConfig:
 
     def policy(self, *, waits: bool) -> Policy:
         """The same in plain numbers; `waits` says whether the job is an `async def`, which waits more than it computes."""
-        if not self.queue or len(self.queue) > 100 or not self.queue.isprintable():
-            raise JobDefinitionError(f"JobConfig(queue={self.queue!r}): a name of 1 to 100 printable characters would do")
-        if not 1 <= self.attempts <= 1000:
-            raise JobDefinitionError(f"JobConfig(attempts={self.attempts}): 1 to 1000 would do")
-        if not -32768 <= self.priority <= 32767:
-            raise JobDefinitionError(f"JobConfig(priority={self.priority}): -32768 to 32767 would do")
-        if self.cpus is not None and not 0 <= self.cpus <= 4096:
-            raise JobDefinitionError(f"JobConfig(cpus={self.cpus}): 0 to 4096 would do")
-        try:
-            return Policy(
-                queue=self.queue,
-                priority=self.priority,
-                attempts=self.attempts,
-                backoff_seconds=seconds(self.backoff),
-                backoff_max_seconds=seconds(self.backoff_max),
-                timeout_seconds=None if self.timeout is None else seconds(self.timeout),
-                grace_seconds=seconds(self.grace),
-                cpus=self.cpus if self.cpus is not None else 0.0 if waits else 1.0,
-                memory_bytes=None if self.memory is None else size_bytes(self.memory),
-            )
-        except ValueError as error:
-            raise JobDefinitionError(f"JobConfig: {error}") from None
+        if not _is_queue(self.queue):
+            raise JobDefinitionError(f"queue={self.queue!r}: a name of 1 to 100 printable characters would do")
+        if not _is_number(self.attempts, int, least=1, most=1000):
+            raise JobDefinitionError(f"attempts={self.attempts!r}: a whole number from 1 to 1000 would do")
+        if not _is_number(self.priority, int, least=-32768, most=32767):
+            raise JobDefinitionError(f"priority={self.priority!r}: a whole number from -32768 to 32767 would do")
+        if self.cpus is not None and not _is_number(self.cpus, int | float, least=0, most=4096):
+            raise JobDefinitionError(f"cpus={self.cpus!r}: a number from 0 to 4096 would do")
+        return Policy(
+            queue=self.queue,
+            priority=self.priority,
+            attempts=self.attempts,
+            backoff_seconds=_read(seconds, "backoff", self.backoff),
+            backoff_max_seconds=_read(seconds, "backoff_max", self.backoff_max),
+            timeout_seconds=None if self.timeout is None else _read(seconds, "timeout", self.timeout),
+            grace_seconds=_read(seconds, "grace", self.grace),
+            cpus=self.cpus if self.cpus is not None else 0.0 if waits else 1.0,
+            memory_bytes=None if self.memory is None else _read(size_bytes, "memory", self.memory),
+        )
+
+
+def _is_queue(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= 100 and name.isprintable()
+
+
+def _is_number(value: object, kind: type | UnionType, *, least: float, most: float) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and least <= cast("float", value) <= most
+
+
+def _read(read: Callable[[T], N], name: str, value: T) -> N:
+    try:
+        return read(value)
+    except ValueError as error:
+        raise JobDefinitionError(f"{name}: {error}") from None
 
 
 class Job(BaseModel, Generic[R, S, E]):
     """A job type with result `R`, status `S` and error `E`; its fields are the parameters.
 
-    Parameters are validated when submitted and again when run; unknown ones are refused. Give `kind=` to register the class;
-    a class without a kind is a base for others.
+    Parameters are validated when a job is made (which raises pydantic's `ValidationError`; `submit_kind` and the command line
+    raise `InvalidParameters`), when it is submitted, and again when it is run; unknown ones are refused. A secret is no
+    parameter: pass where to find it, such as `env:NAME`.
+
+    Give `kind=` to register the class; a class without is a base for others.
 
     Class attributes:
         kind: the name that the database knows it by, like `archive.pack`.
@@ -99,7 +117,8 @@ class Job(BaseModel, Generic[R, S, E]):
         config: how it wants to be run; override `configure` where that depends on the parameters.
 
     Raises:
-        JobDefinitionError: when the class is made: a field that hides an attribute of Job, a bad or taken kind.
+        JobDefinitionError: when the class is made: a field that hides an attribute of Job, a bad or taken kind, no `run` that
+            could be called.
     """
 
     model_config = ConfigDict(extra="forbid", validate_default=True)
@@ -126,7 +145,11 @@ class Job(BaseModel, Generic[R, S, E]):
                     f'name it {name}_ and give it Field(alias="{name}")'
                 )
         if keywords.get("kind") is not None:
-            _register(cls, cls.kind, cls.version)
+            if fault := _fault(cls):
+                raise JobDefinitionError(f"{cls.__qualname__}: {fault}")
+            _register(cls)
+        elif cls.__pydantic_generic_metadata__["origin"] is None:
+            cls.kind = ""  # a base for others, also when it derives from a class that has a kind
 
     def run(self, ctx: EitherContext[S, E]) -> R | Awaitable[R]:
         """Do the work: `def run` in a process of its own, or `async def run` on the lane for jobs that wait.
@@ -163,14 +186,24 @@ class Job(BaseModel, Generic[R, S, E]):
 
         Raises:
             Unstorable: too large, or with values that JSON or a database cannot hold.
-            InvalidParameters: they would not be accepted again when run.
+            InvalidParameters: they would not be accepted again when run, or a secret is among them.
         """
-        text = encode(self.model_dump(mode="json", by_alias=True), what=self.kind, max_bytes=PARAMETERS_MAX_BYTES)
-        self.parse(self.version, text)
+        text = encode_typed(self.__pydantic_serializer__, self, what=self.kind, max_bytes=PARAMETERS_MAX_BYTES)
+        again = self.parse(self.version, text)
+        if masked := [name for name in type(self).model_fields if _is_masked(getattr(self, name), getattr(again, name))]:
+            raise InvalidParameters(self.kind, [(name, _NO_SECRETS) for name in masked])
         return text
 
     def policy(self) -> Policy:
-        return self.configure().policy(waits=self.waits())
+        """How it wants to be run, in plain numbers.
+
+        Raises:
+            JobDefinitionError: what `configure` returns is no `JobConfig`, or has values that cannot be used.
+        """
+        config = self.configure()
+        if not _is_config(config):
+            raise JobDefinitionError(f"{type(self).__qualname__}: configure returned {config!r}; return a JobConfig")
+        return config.policy(waits=self.waits())
 
     @classmethod
     def parse(cls, version: int, text: str | bytes) -> Self:
@@ -208,6 +241,8 @@ class Job(BaseModel, Generic[R, S, E]):
 
 AnyJob = Job[Any, Any, Any]
 
+_KIND: Final = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9][A-Za-z0-9._-]*")
+_NO_SECRETS: Final = "a secret would be stored as asterisks; make the field text and pass a reference such as env:NAME"
 _KINDS: Final[dict[str, type[AnyJob]]] = {}
 
 
@@ -229,22 +264,73 @@ def job_type(kind: str) -> type[AnyJob]:
     raise UnknownKind(f"{kind}: no such kind" + (f"; did you mean {near[0]}?" if near else f"; known: {known}"))
 
 
-def _register(cls: type[AnyJob], kind: str, version: int) -> None:
-    if (
-        not kind
-        or len(kind) > 100
-        or not kind.replace(".", "").replace("_", "").replace("-", "").isalnum()
-        or not kind.isascii()
-    ):
-        raise JobDefinitionError(
-            f"{cls.__qualname__}: kind={kind!r} is not a name; use letters, digits, . - and _, like archive.pack"
-        )
-    if version < 1:
-        raise JobDefinitionError(f"{cls.__qualname__}: version={version}; versions count from 1")
-    other = _KINDS.get(kind)
+def _register(cls: type[AnyJob]) -> None:
+    other = _KINDS.get(cls.kind)
     if other is not None and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise JobDefinitionError(f"{cls.__qualname__}: kind={kind!r} is taken by {other.__module__}.{other.__qualname__}")
-    _KINDS[kind] = cls
+        raise JobDefinitionError(f"{cls.__qualname__}: kind={cls.kind!r} is taken by {other.__module__}.{other.__qualname__}")
+    _KINDS[cls.kind] = cls
+
+
+def _fault(cls: type[AnyJob]) -> str | None:
+    """Why jobs of the class could not work; None when they can."""
+    if not _is_kind(cls.kind):
+        return f"kind={cls.kind!r} is not a name; use letters, digits, . - and _, like archive.pack"
+    if not _is_number(cls.version, int, least=1, most=2**31 - 1):
+        return f"version={cls.version!r}; versions are whole numbers that count from 1"
+    if not _is_config(cls.config):
+        return f"config is {cls.config!r}; write config = JobConfig(…)"
+    if run_fault := _run_fault(cls.run):
+        return f"{run_fault}; write def run(self, ctx) or async def run(self, ctx)"
+    return None
+
+
+def _is_config(value: object) -> bool:
+    return isinstance(value, JobConfig)
+
+
+def _is_kind(name: object) -> bool:
+    return isinstance(name, str) and len(name) <= 100 and _KIND.fullmatch(name) is not None
+
+
+def _run_fault(run: object) -> str | None:
+    if run is Job.run:
+        return "it has a kind but no run method"
+    if not callable(run):
+        return f"run is {run!r}"
+    if inspect.isgeneratorfunction(run) or inspect.isasyncgenfunction(run):
+        return "run yields, and nobody would iterate over it; return the result"
+    if not _takes_one_context(inspect.signature(run)):
+        return f"run takes {inspect.signature(run)}"
+    return None
+
+
+def _takes_one_context(signature: inspect.Signature) -> bool:
+    """Whether it is called with the job and its context, and with nothing else; a decorator may hide that behind `*args`."""
+    try:
+        signature.bind("self", "ctx")
+    except TypeError:
+        return False
+    named = [one for one in signature.parameters.values() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    return len(named) <= 2
+
+
+def _is_masked(value: object, stored: object) -> bool:
+    """Whether a value has secrets in it, of which only the mask was stored."""
+    return _has_secret(value) and value != stored
+
+
+def _has_secret(value: object) -> bool:
+    match value:
+        case Secret() | SecretStr() | SecretBytes():
+            return True
+        case BaseModel():
+            return any(_has_secret(item) for _, item in value)
+        case dict():
+            return any(_has_secret(item) for item in cast("dict[object, object]", value).values())
+        case list() | tuple() | set() | frozenset():
+            return any(_has_secret(item) for item in cast("Iterable[object]", value))
+        case _:
+            return False
 
 
 @cache

@@ -119,6 +119,10 @@ class Cause:
     signal: int | None = None
 
 
+CAUSE_UNKNOWN: Final = Cause(Ending.RAISED, "no cause was kept")
+"""Of a dead job whose row tells none; whatever declares a job dead here tells one."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class ClaimKey:
     """The proof of holding a job; every write about an invocation names it."""
@@ -136,10 +140,15 @@ class Succeeded(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Dead(Generic[E]):
-    """The job will not be tried again. `error` is set when it failed with its own typed error."""
+    """The job will not be tried again.
+
+    Attributes:
+        error: the job type's own typed error, when it failed with one.
+        cause: how its last invocation ended.
+    """
 
     error: E | None
-    cause: Cause | None
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)

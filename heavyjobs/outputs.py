@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from typing_extensions import override
+
 from heavyjobs import durable
 from heavyjobs.errors import TargetExists, WorkError
 from heavyjobs.model import ClaimKey
@@ -29,7 +31,7 @@ NAME_MAX_BYTES: Final = 255
 
 @dataclass(slots=True)
 class Output:
-    """Where to write.
+    """Where to write; taken for its path by `open`, `Path`, `str` and the arguments of programs.
 
     Attributes:
         path: nothing is there yet; make a file or a folder of it.
@@ -38,6 +40,13 @@ class Output:
 
     path: Path
     bytes: int = 0
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @override
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 def part_name(name: str, claim: ClaimKey) -> str:

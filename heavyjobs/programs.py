@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from heavyjobs import processes
-from heavyjobs.errors import ProgramFailed
+from heavyjobs.errors import ProgramFailed, UsageError
 from heavyjobs.shielding import Shield, surely
 from heavyjobs.textlines import LineCutter
 
 Stream: TypeAlias = Literal["stdout", "stderr"]
+Argument: TypeAlias = str | os.PathLike[str]
 T = TypeVar("T")
 
 TERM_SECONDS: Final = 2.0
@@ -39,7 +40,7 @@ READ_BYTES: Final = 64 << 10
 
 @contextmanager
 def program(
-    argv: Sequence[str | Path],
+    argv: Sequence[Argument],
     *,
     stream: Stream,
     cwd: Path | None,
@@ -57,7 +58,7 @@ def program(
 
 @asynccontextmanager
 async def async_program(
-    argv: Sequence[str | Path],
+    argv: Sequence[Argument],
     *,
     stream: Stream,
     cwd: Path | None,
@@ -81,8 +82,8 @@ class Running:
     `start`, `batch`, `finish` and `end` are called by one thread at a time; `terminate` by any.
     """
 
-    def __init__(self, argv: Sequence[str | Path], *, stream: Stream, log: Callable[[str], None]) -> None:
-        self._argv: Final = [str(argument) for argument in argv]
+    def __init__(self, argv: Sequence[Argument], *, stream: Stream, log: Callable[[str], None]) -> None:
+        self._argv: Final = _arguments(argv)
         self._stream: Final[Stream] = stream
         self._log: Final = log
         self._mark: Final = secrets.token_hex(8)
@@ -184,6 +185,17 @@ class Running:
                 self._log(line)
             except Exception as error:  # noqa: BLE001 - raised by finish; without a reader the program would wait for ever
                 self._log_error = error
+
+
+def _arguments(argv: Sequence[Argument]) -> list[str]:
+    """The command as text.
+
+    Raises:
+        UsageError: it is one text, which a shell would have to take apart.
+    """
+    if isinstance(argv, str):
+        raise UsageError(f"program: there is no shell to read {argv!r}; pass a list: {argv.split()}")
+    return [os.fspath(argument) if isinstance(argument, os.PathLike) else str(argument) for argument in argv]
 
 
 class _Reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import timedelta
 from typing import Final, TypeAlias
@@ -33,10 +34,15 @@ def seconds(value: Duration) -> float:
     elif isinstance(value, str):
         number = _seconds_of_text(value)
     else:
-        number = float(value)
+        number = _number(value)
     if not 0 <= number < 1e10:
         raise ValueError(f"{value!r} is not a duration of 0 seconds or more")
     return number
+
+
+def _number(value: object) -> float:
+    """A number as it is, and anything else as NaN, which lies in no range."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
 def _seconds_of_text(text: str) -> float:
@@ -57,17 +63,18 @@ def size_bytes(value: Size) -> int:
     Raises:
         ValueError: saying what would do.
     """
-    if isinstance(value, int):
-        number = float(value)
-    else:
-        found = _SIZE.fullmatch(value.lower())
-        unit = (found[2] or "b") if found else None
-        if found is None or unit not in _BYTES:
-            raise ValueError(f"{value!r} is not a size; write it like 500MB, 2GiB or 4096")
-        number = float(found[1]) * _BYTES[unit]
-    if number < 0:
+    number = _bytes_of_text(value) if isinstance(value, str) else _number(value)
+    if not 0 <= number < 2**63:
         raise ValueError(f"{value!r} is not a size of 0 bytes or more")
     return int(number)
+
+
+def _bytes_of_text(text: str) -> float:
+    found = _SIZE.fullmatch(text.lower())
+    unit = (found[2] or "b") if found else None
+    if found is None or unit not in _BYTES:
+        raise ValueError(f"{text!r} is not a size; write it like 500MB, 2GiB or 4096")
+    return float(found[1]) * _BYTES[unit]
 
 
 def show_seconds(value: float) -> str:

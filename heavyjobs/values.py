@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NewType, cast
+from typing import TYPE_CHECKING, Any, Final, NewType, cast
 
 import orjson
 
 from heavyjobs.errors import Unstorable
 from heavyjobs.units import show_bytes
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaSerializer
 
 JsonText = NewType("JsonText", str)
 """JSON that passed this edge."""
@@ -47,6 +50,22 @@ def encode(value: object, *, what: str, max_bytes: int) -> JsonText:
             "store it in a file or object and pass its path"
         )
     return JsonText(data.decode())
+
+
+def encode_typed(serializer: SchemaSerializer, value: object, *, what: str, max_bytes: int) -> JsonText:
+    """Turn a value of a pydantic type into JSON, with the aliases of its fields as names.
+
+    Raises:
+        Unstorable: the type cannot turn it into plain data; and as `encode` does.
+    """
+    try:
+        plain = serializer.to_python(value, mode="json", by_alias=True)
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # pydantic's own is a ValueError; a value that contains itself raises a bare one
+        raise Unstorable(f"{what} is not JSON: {error}") from None
+    return encode(plain, what=what, max_bytes=max_bytes)
 
 
 def checked(text: JsonText) -> JsonText:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+import difflib
+from collections.abc import Mapping
+from typing import Final, TypedDict
 
 from typing_extensions import Unpack
 
+from heavyjobs.client.durations import read_seconds
 from heavyjobs.errors import UsageError
 from heavyjobs.job import JobConfig
 from heavyjobs.store.protocol import Changes
-from heavyjobs.units import Duration, Size, seconds
+from heavyjobs.units import Duration, Size
 
 
 class WantedConfig(TypedDict, total=False):
@@ -29,14 +32,17 @@ class Wanted(WantedConfig, total=False):
     delay: Duration
 
 
+WANTED: Final = (*WantedConfig.__annotations__, "delay")
+
+
 def changes(*, delay: Duration | None = None, **config: Unpack[WantedConfig]) -> Changes:
     """The changes in plain numbers.
 
     Raises:
-        UsageError: nothing to change, or a value that no job could have been submitted with.
+        UsageError: nothing to change, something that does not change, or a value that no job could have been submitted with.
     """
-    if not config and delay is None:
-        raise UsageError(f"update: nothing to change; give at least one of {', '.join(Wanted.__annotations__)}")
+    if fault := _fault({**config, **({} if delay is None else {"delay": delay})}):
+        raise UsageError(f"update: {fault}")
     policy = JobConfig(**config).policy(waits=False)
     return Changes(
         queue=policy.queue if "queue" in config else None,
@@ -45,5 +51,18 @@ def changes(*, delay: Duration | None = None, **config: Unpack[WantedConfig]) ->
         timeout_seconds=policy.timeout_seconds,
         memory_bytes=policy.memory_bytes,
         cpus=policy.cpus if "cpus" in config else None,
-        delay_seconds=None if delay is None else seconds(delay),
+        delay_seconds=read_seconds("delay", delay),
     )
+
+
+def _fault(wanted: Mapping[str, object]) -> str | None:
+    """What cannot be meant by these names, whatever the values."""
+    if not wanted:
+        return f"nothing to change; give at least one of {', '.join(WANTED)}"
+    for name, value in wanted.items():
+        if name not in WANTED:
+            near = difflib.get_close_matches(name, WANTED, n=1)
+            return f"{name} is nothing that changes; " + (f"did you mean {near[0]}?" if near else f"use {', '.join(WANTED)}")
+        if value is None:
+            return f"{name}=None changes nothing; leave it out to keep what it is"
+    return None

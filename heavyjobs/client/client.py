@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, Self, overload
 from uuid import UUID
 
 from typing_extensions import Unpack
 
 from heavyjobs.client.changing import Wanted
+from heavyjobs.client.durations import read_seconds
 from heavyjobs.client.handle import Handle
+from heavyjobs.client.opening import Opening
 from heavyjobs.client.reading import Reader
 from heavyjobs.client.submitting import Draft, draft, draft_of_kind, insert
 from heavyjobs.errors import AmbiguousId, JobNotFound, UsageError
@@ -22,7 +24,7 @@ from heavyjobs.store.patience import repeated
 from heavyjobs.store.preparing import prepare_schema
 from heavyjobs.store.protocol import CancelAnswer, Filter, Submitted
 from heavyjobs.store.watching import Watcher, not_found
-from heavyjobs.units import Duration, seconds
+from heavyjobs.units import Duration
 
 
 class Client:
@@ -43,8 +45,9 @@ class Client:
         self._watcher: Final = Watcher(store, poll_seconds=poll_seconds)
 
     @classmethod
-    @asynccontextmanager
-    async def open(cls, url: str, *, options: StoreOptions | None = None, poll_seconds: float = 1.0) -> AsyncGenerator[Self]:
+    def open(
+        cls, url: str, *, options: StoreOptions | None = None, poll_seconds: float = 1.0
+    ) -> AbstractAsyncContextManager[Self]:
         """Connect to a database, for as long as the block runs.
 
         A SQLite file gets its tables, or is brought to this release's, by itself; PostgreSQL by `heavyjobs migrate` alone.
@@ -53,7 +56,13 @@ class Client:
             ConfigurationError: no store speaks that URL.
             StoreUnavailable: the database cannot be reached or used.
             SchemaMismatch: this release cannot work on the database's schema; says what would do.
+            UsageError: used without `async with`.
         """
+        return Opening(cls._opened(url, options, poll_seconds))
+
+    @classmethod
+    @asynccontextmanager
+    async def _opened(cls, url: str, options: StoreOptions | None, poll_seconds: float) -> AsyncGenerator[Self]:
         async with open_store(url, options) as store:
             await prepare_schema(store)
             async with cls(store, poll_seconds=poll_seconds) as client:
@@ -86,6 +95,7 @@ class Client:
 
         Raises:
             InvalidParameters, Unstorable: the job cannot be run so, or not be stored.
+            UsageError: not a job (its class, its kind), or a delay that is none.
             StoreUnavailable: after several tries; the job may or may not have been stored, and nobody has its handle. With
                 a unique key it is safe to submit it again.
         """
@@ -230,7 +240,7 @@ class Client:
         Raises:
             JobNotFound: for the first that does not exist; the others are cancelled.
         """
-        grace_seconds = None if grace is None else seconds(grace)
+        grace_seconds = read_seconds("grace", grace)
         answers = await repeated(lambda: self.store.cancel(jobs, grace_seconds=grace_seconds))
         for job in jobs:
             if job not in answers:

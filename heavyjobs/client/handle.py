@@ -11,17 +11,18 @@ from uuid import UUID
 from typing_extensions import Unpack, override
 
 from heavyjobs.client.changing import Wanted, changes
+from heavyjobs.client.durations import read_seconds
 from heavyjobs.client.logreading import last_lines
 from heavyjobs.client.reading import Reader
 from heavyjobs.client.streaming import Stream, log
 from heavyjobs.client.transactions import still_open
 from heavyjobs.client.updates import Position, Update
 from heavyjobs.errors import JobCancelled, JobDead, JobNotFound, NotCommitted
-from heavyjobs.model import Dead, E, JobRecord, LogLine, Outcome, R, S, Succeeded, short_id
+from heavyjobs.model import Cause, Dead, E, JobRecord, LogLine, Outcome, R, S, Succeeded, short_id
 from heavyjobs.store.patience import repeated
 from heavyjobs.store.protocol import Store
 from heavyjobs.store.watching import Watcher, not_found
-from heavyjobs.units import Duration, seconds, show_seconds
+from heavyjobs.units import Duration, show_seconds
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class Handle(Generic[R, S, E]):
         NotCommitted: it was submitted in a transaction that is still open.
         JobMismatch: it is of another kind, or what it left does not fit its class any more.
         StoreUnavailable: the database is away; those that wait go on waiting instead.
+        UsageError: a duration that is none.
 
     Attributes:
         id: the job's.
@@ -82,13 +84,15 @@ class Handle(Generic[R, S, E]):
         """
         record = await self._ended(timeout)
         if record is None:
-            raise TimeoutError(f"job {self} had not ended after {show_seconds(seconds(timeout or 0))}; it goes on")
+            raise TimeoutError(
+                f"job {self} had not ended after {show_seconds(read_seconds('timeout', timeout) or 0)}; it goes on"
+            )
         match self._reader.outcome(record):
             case Succeeded(result):
                 return result
             case Dead(error, cause):
                 tail = await repeated(lambda: last_lines(self._store, self.id, most=LOG_TAIL_LINES))
-                raise JobDead(_obituary(record), job_id=self.id, cause=cause, error=error, log_tail=tail)
+                raise JobDead(_obituary(record, cause), job_id=self.id, cause=cause, error=error, log_tail=tail)
             case _:
                 raise JobCancelled(f"job {short_id(self.id)} ({record.kind}) was cancelled", job_id=self.id, cause=record.cause)
 
@@ -131,7 +135,7 @@ class Handle(Generic[R, S, E]):
             position=Position.read(since) if since else Position(),
             read_status=self._reader.status,
         )
-        return self._checked(stream.updates(self._watcher, idle_seconds=None if idle is None else seconds(idle)))
+        return self._checked(stream.updates(self._watcher, idle_seconds=read_seconds("idle", idle)))
 
     def logs(self, *, claim: int | None = None, follow: bool = False) -> AsyncGenerator[LogLine, None]:
         """Its log over all invocations in order, or of invocation number `claim` alone.
@@ -157,10 +161,9 @@ class Handle(Generic[R, S, E]):
         Returns:
             How it ended: `Cancelled`, or another outcome that came first. Without `wait`, None while it is being stopped.
         """
+        grace_seconds = read_seconds("grace", grace)
         with self._committed():
-            answers = await repeated(
-                lambda: self._store.cancel([self.id], grace_seconds=None if grace is None else seconds(grace))
-            )
+            answers = await repeated(lambda: self._store.cancel([self.id], grace_seconds=grace_seconds))
             if self.id not in answers:
                 raise not_found(self.id)
         return await (self.wait() if wait else self.outcome())
@@ -182,7 +185,7 @@ class Handle(Generic[R, S, E]):
 
         Raises:
             WrongState: it has ended, or it runs and the delay was to change.
-            UsageError: nothing to change, or a value that no job may have.
+            UsageError: nothing to change, something that does not change, or a value that no job may have.
         """
         plain = changes(**wanted)
         with self._committed():
@@ -191,7 +194,7 @@ class Handle(Generic[R, S, E]):
     # -- helpers
 
     async def _ended(self, timeout: Duration | None) -> JobRecord | None:
-        within = None if timeout is None else seconds(timeout)
+        within = read_seconds("timeout", timeout)
         if within == 0:
             record = await self.job()
             return record if record.state.ended else None
@@ -221,7 +224,6 @@ class Handle(Generic[R, S, E]):
                     yield item
 
 
-def _obituary(record: JobRecord) -> str:
+def _obituary(record: JobRecord, cause: Cause) -> str:
     tries = f"after attempt {record.attempt} of {record.policy.attempts}" if record.attempt else "before it was started"
-    why = record.cause.message if record.cause else "no cause was kept"
-    return f"job {short_id(record.id)} ({record.kind}) is dead {tries}: {why}"
+    return f"job {short_id(record.id)} ({record.kind}) is dead {tries}: {cause.message}"

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from heavyjobs.errors import JobMismatch
 from heavyjobs.job import Job
-from heavyjobs.model import Cancelled, Dead, E, JobRecord, JobState, Outcome, R, S, Succeeded, short_id
+from heavyjobs.model import CAUSE_UNKNOWN, Cancelled, Dead, E, JobRecord, JobState, Outcome, R, S, Succeeded, short_id
 from heavyjobs.values import NULL, JsonText, decode
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Reader(Generic[R, S, E]):
             case JobState.SUCCEEDED:
                 return Succeeded(self._result(record))
             case JobState.DEAD:
-                return Dead(self._error(record), record.cause)
+                return Dead(self._error(record), record.cause or CAUSE_UNKNOWN)
             case JobState.CANCELLED:
                 return Cancelled()
             case _:

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic
 
+from heavyjobs.client.durations import read_seconds
 from heavyjobs.client.reading import Reader
-from heavyjobs.errors import JobDefinitionError, Unstorable
+from heavyjobs.errors import JobDefinitionError, Unstorable, UsageError
 from heavyjobs.job import Job, JobConfig, kinds
 from heavyjobs.model import E, Policy, R, S, new_id
 from heavyjobs.store.patience import repeated
 from heavyjobs.store.protocol import NewJob, Store, Submitted
-from heavyjobs.units import Duration, seconds
+from heavyjobs.units import Duration
 from heavyjobs.values import PARAMETERS_MAX_BYTES, JsonText, encode
 
 UNIQUE_MAX_BYTES: Final = 500
@@ -32,8 +33,11 @@ def draft(job: Job[R, S, E], *, unique: str | None = None, delay: Duration | Non
 
     Raises:
         InvalidParameters, Unstorable: the job cannot be run with these parameters, or not be stored.
+        UsageError: it is no job.
         JobDefinitionError: its class is only a base for others.
     """
+    if fault := _no_job(job):
+        raise UsageError(f"submit takes a job, an instance of its class; {fault}")
     if not job.kind:
         name = type(job).__qualname__
         raise JobDefinitionError(f'{name}: a class without a kind cannot be submitted; write class {name}(Job[…], kind="…")')
@@ -56,8 +60,8 @@ def draft_of_kind(
         InvalidParameters: by the word of the class, when it is known here.
         Unstorable: parameters or names that cannot be stored.
     """
-    if not kind or len(kind) > KIND_MAX_CHARS or not kind.isprintable():
-        raise Unstorable(f"{kind[:KIND_MAX_CHARS]!r} is not a kind; use a name such as archive.pack")
+    if not _is_name(kind) or len(kind) > KIND_MAX_CHARS or not kind.isprintable():
+        raise Unstorable(f"{repr(kind)[:KIND_MAX_CHARS]} is not a kind; use a name such as archive.pack")
     text = encode(dict(parameters), what=f"{kind}: parameters", max_bytes=PARAMETERS_MAX_BYTES)
     known = kinds().get(kind)
     if known is None or (version is not None and version > known.version):
@@ -73,18 +77,36 @@ def _row(
     kind: str, version: int, parameters: JsonText, policy: Policy, *, unique: str | None, delay: Duration | None
 ) -> NewJob:
     if unique is not None:
+        if not _is_name(unique):
+            fault = f"is {unique!r}" if unique else "is empty"
+            raise Unstorable(f'{kind}: the unique key {fault}; use a text such as "{kind}:42", or None')
         encode(unique, what=f"{kind}: the unique key", max_bytes=UNIQUE_MAX_BYTES)
-        if not unique:
-            raise Unstorable(f'{kind}: the unique key is empty; use a text such as "{kind}:42", or None')
     return NewJob(
         id=new_id(),
         kind=kind,
         version=version,
         parameters=parameters,
         policy=policy,
-        delay_seconds=0.0 if delay is None else seconds(delay),
+        delay_seconds=read_seconds("delay", delay) or 0.0,
         unique_key=unique,
     )
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _no_job(value: object) -> str | None:
+    """Why a value cannot be submitted as a job, and what would do; None when it can."""
+    match value:
+        case Job():
+            return None
+        case str():
+            return f"for a kind by name, use submit_kind({value!r}, {{…}})"
+        case type() if issubclass(value, Job):
+            return f"make one of the class: {value.__qualname__}(…)"
+        case _:
+            return f"{type(value).__qualname__} is none"
 
 
 async def insert(store: Store, jobs: Sequence[NewJob], *, connection: object | None) -> Sequence[Submitted]:

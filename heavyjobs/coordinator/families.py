@@ -59,6 +59,9 @@ class Families:
                 return await self._spawn(invocation, children)
             case events.Await(jobs, first_death):
                 return await self._await(invocation, jobs, first_death=first_death)
+            case events.ReadEnds(jobs):
+                ended = await self._store.get_many(jobs)
+                return JsonText(events.CHILD_ENDS.dump_json(_ends(jobs, ended)).decode())
             case events.CancelJobs(jobs):
                 await self._store.cancel(jobs)
                 return NULL
@@ -100,7 +103,8 @@ class Families:
         finally:
             invocation.wait_ends()
             self._waits_changed()
-        return JsonText(events.CHILD_ENDS.dump_json(_ends(jobs, ended or {})).decode())
+        states = [events.ChildState(record.id, record.state) for record in (ended or {}).values()]
+        return JsonText(events.CHILD_STATES.dump_json(states).decode())
 
 
 async def _unless(over: asyncio.Event, waiting: Awaitable[Mapping[UUID, JobRecord]]) -> Mapping[UUID, JobRecord] | None:

@@ -7,14 +7,16 @@ from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError
 
 from heavyjobs.context import Failure
-from heavyjobs.errors import CancelRequested, InvalidParameters, UnknownKind, Unstorable
+from heavyjobs.errors import CancelRequested, PathRefused, TargetExists, Unstorable, UsageError
 from heavyjobs.events import ENDED, Ended, Usage
 from heavyjobs.job import AnyJob, problems
 from heavyjobs.model import Ending
-from heavyjobs.values import RESULT_MAX_BYTES, encode, visible
+from heavyjobs.values import RESULT_MAX_BYTES, encode_typed, visible
+
+_USELESS_TO_RETRY: Final = (UsageError, TargetExists, PathRefused)
+"""Out of a job, these would come again at every try."""
 
 _TRACEBACK_MAX_CHARS: Final = 32 << 10
 _MESSAGE_MAX_CHARS: Final = 4 << 10
@@ -30,13 +32,11 @@ def returned(job: AnyJob, result: Any, failure: Failure | None) -> Ended:
         return _failed(failure)
     adapter = job.result_adapter()
     try:
-        plain = adapter.dump_python(adapter.validate_python(result), mode="json", by_alias=True)
+        valid = adapter.validate_python(result)
     except ValidationError as error:
         reasons = "; ".join(f"{field}: {reason}" for field, reason in problems(error))
         raise Unstorable(f"the result of {job.kind} is not what its class says: {reasons}") from None
-    except PydanticSerializationError as error:
-        raise Unstorable(f"the result of {job.kind} is not JSON: {error}") from None
-    text = encode(plain, what=f"the result of {job.kind}", max_bytes=RESULT_MAX_BYTES)
+    text = encode_typed(adapter.serializer, valid, what=f"the result of {job.kind}", max_bytes=RESULT_MAX_BYTES)
     if job.retry_if(result):
         return Ended(ending=Ending.RAISED, message=f"retry_if: the result is to be tried for again: {text[:200]}")
     return Ended(ending=Ending.SUCCEEDED, result=text)
@@ -51,11 +51,10 @@ def raised(error: BaseException, failure: Failure | None) -> Ended:
         ending = Ending.CANCELLED
     elif isinstance(error, MemoryError):
         ending = Ending.OUT_OF_MEMORY
-    useless = isinstance(error, InvalidParameters | UnknownKind | Unstorable)
     name = type(error).__qualname__
     return Ended(
         ending=ending,
-        retry=not useless,
+        retry=not isinstance(error, _USELESS_TO_RETRY),
         message=_cut(visible(f"{name}: {said}" if (said := _said(error)) else name), _MESSAGE_MAX_CHARS),
         type=f"{type(error).__module__}.{name}",
         traceback=_cut(visible("".join(traceback.format_exception(_without_our_frames(error)))), _TRACEBACK_MAX_CHARS),

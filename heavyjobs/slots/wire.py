@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final
 
 from heavyjobs.errors import CancelRequested
-from heavyjobs.events import Code, FrameReader, frame
+from heavyjobs.events import ANSWER_MAX_BYTES, Code, FrameReader, frame
 
 _READ_BYTES: Final = 1 << 16
 
@@ -88,7 +88,7 @@ class Wire:
         self._up = up
         self._down = down
         self._lock = threading.Lock()
-        self._reader = FrameReader()
+        self._reader = FrameReader(most=ANSWER_MAX_BYTES)
 
     def send(self, code: Code, reference: int, body: bytes = b"") -> None:
         data = memoryview(frame(code, reference, body))
