@@ -26,7 +26,7 @@ from heavyjobs.errors import FailRequested, JobDead, UsageError
 from heavyjobs.job import Job
 from heavyjobs.locations import Locations
 from heavyjobs.model import Cause, ClaimKey, E, Ending, R, S, new_id
-from heavyjobs.values import NULL, RESULT_MAX_BYTES, JsonText, encode
+from heavyjobs.values import NULL, RESULT_MAX_BYTES, JsonText, encode_typed
 
 
 @dataclass(slots=True)
@@ -157,8 +157,7 @@ def _prepared(
 
 def _returned(done: Inline[R, S, E], result: R) -> None:
     adapter = done.job.result_adapter()
-    plain = adapter.dump_python(result, mode="json", by_alias=True)
-    text = encode(plain, what=f"the result of {done.job.kind}", max_bytes=RESULT_MAX_BYTES)
+    text = encode_typed(adapter.serializer, result, what=f"the result of {done.job.kind}", max_bytes=RESULT_MAX_BYTES)
     done.returned.append(adapter.validate_json(text))
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,10 +119,82 @@ async def test_what_cannot_be_stored_is_refused_before_anything_is(client: Clien
         await client.submit(Bake(), unique="x" * 1000)
     with pytest.raises(Unstorable, match="the unique key is empty"):
         await client.submit(Bake(), unique="")
-    with pytest.raises(ValueError, match="is not a duration"):
+    with pytest.raises(Unstorable, match="the unique key is 42; use a text"):
+        await client.submit(Bake(), unique=42)  # type: ignore[arg-type]  # the point
+    with pytest.raises(UsageError, match="delay: 'soon' is not a duration; write it like"):
         await client.submit(Bake(), delay="soon")
 
     assert await client.list() == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        ("tests.bake", "for a kind by name, use submit_kind('tests.bake', {…})"),
+        (Bake, "make one of the class: Bake(…)"),
+        ({"flour": 1}, "dict is none"),
+    ],
+)
+async def test_what_is_no_job_is_refused_with_what_would_do(client: Client, wrong: Any, advice: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        await client.submit(wrong)
+
+    assert str(raised.value) == f"submit takes a job, an instance of its class; {advice}"
+
+
+async def test_a_client_that_is_not_entered_says_how_to_enter_it(url: str) -> None:
+    client: Any = Client.open(url)
+
+    with pytest.raises(UsageError, match=r"submit: the client is not open yet; write async with Client\.open"):
+        await client.submit(Bake())
+    with pytest.raises(UsageError, match="the client is not open yet"):
+        await client
+    assert not hasattr(client, "__len__")
+
+
+@pytest.mark.parametrize("wrong", ["soon", -1, float("nan"), [5], True])
+async def test_a_wrong_duration_is_refused_whatever_it_is_for(client: Client, wrong: Any) -> None:
+    handle = await client.submit(Bake())
+    asks: dict[str, Callable[[], Awaitable[object]]] = {
+        "timeout": lambda: handle.wait(timeout=wrong),
+        "delay": lambda: handle.update(delay=wrong),
+        "idle": lambda: anext(handle.watch(idle=wrong)),
+        "grace": lambda: client.cancel(handle.id, grace=wrong),
+    }
+
+    for name, ask in asks.items():
+        with pytest.raises(UsageError, match=rf"{name}: .* is not a duration"):
+            await ask()
+    with pytest.raises(UsageError, match=r"timeout: .* is not a duration"):
+        await handle.result(timeout=wrong)
+    with pytest.raises(UsageError, match=r"grace: .* is not a duration"):
+        await handle.cancel(grace=wrong)
+    assert (await handle.job()).state is JobState.READY
+
+
+@pytest.mark.parametrize(
+    ("wanted", "refusal"),
+    [
+        ({"prio": 3}, "update: prio is nothing that changes; did you mean priority?"),
+        (
+            {"backoff": "1s"},
+            "update: backoff is nothing that changes; use queue, priority, attempts, timeout, memory, cpus, delay",
+        ),
+        ({"timeout": None}, "update: timeout=None changes nothing; leave it out to keep what it is"),
+        ({"priority": "high"}, "priority='high': a whole number from -32768 to 32767 would do"),
+        ({"memory": "much"}, "memory: 'much' is not a size; write it like 500MB, 2GiB or 4096"),
+    ],
+)
+async def test_a_change_that_cannot_be_is_refused_with_what_would_do(
+    client: Client, wanted: dict[str, Any], refusal: str
+) -> None:
+    handle = await client.submit(Bake())
+
+    with pytest.raises(UsageError) as raised:
+        await handle.update(**wanted)
+
+    assert str(raised.value) == refusal
+    assert (await handle.job()).policy == Bake().policy()
 
 
 async def test_a_job_is_found_by_the_end_of_its_id_and_by_its_short_form(client: Client) -> None:

@@ -50,7 +50,7 @@ async def outcomes(handle: Handle[Baked, Baking, Burnt]) -> str:
             return f"{result.loaves} loaves"
         case Dead(error, cause):
             assert_type(error, Burnt | None)
-            assert_type(cause, Cause | None)
+            assert_type(cause, Cause)
             return error.smoke if error else "crashed"
         case Cancelled():
             return "cancelled"

@@ -69,7 +69,12 @@ def test_any_other_end_after_a_request_to_stop_is_that_requests(
     [
         (RAISED, SMALL, Ending.RAISED, "ValueError: no"),
         (STOPPED, SMALL, Ending.RAISED, "CancelRequested: this job is to stop"),
-        (STARVED, LARGE, Ending.OUT_OF_MEMORY, "MemoryError (used 980 MiB of 1.0 GiB)"),
+        (
+            STARVED,
+            SMALL,
+            Ending.OUT_OF_MEMORY,
+            "MemoryError: an allocation would have passed the limit of 1.0 GiB (100 MiB were in use)",
+        ),
         (EXITED, SMALL, Ending.CRASHED, "the process ended by itself with exit code 3 after 42.0 s"),
         (FAULTED, SMALL, Ending.CRASHED, "killed by signal 11 (SIGSEGV) after 42.0 s"),
         (KILLED, SMALL, Ending.CRASHED, "killed by signal 9 (SIGKILL) after 42.0 s"),

@@ -242,3 +242,10 @@ def test_the_next_invocation_removes_what_a_dead_one_left(tmp_path: Path) -> Non
 
     kept = sorted([part(later).name, part(other).name, part(earlier, "b").name, "a"])
     assert list(listing(tmp_path)) == kept
+
+
+def test_an_output_is_taken_for_its_path(tmp_path: Path) -> None:
+    with output(tmp_path / "a.txt") as out, open(out, "w") as file:  # noqa: PTH123 - that open takes it is the point
+        file.write(f"{out}")
+
+    assert (tmp_path / "a.txt").read_text() == os.fspath(out) == str(out) == str(Path(out))

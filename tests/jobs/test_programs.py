@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from heavyjobs import programs
-from heavyjobs.errors import CancelRequested, ProgramFailed, WorkError
+from heavyjobs.errors import CancelRequested, ProgramFailed, UsageError, WorkError
+from heavyjobs.outputs import Output
 from heavyjobs.programs import Stream
 from heavyjobs.shielding import Shield
 from heavyjobs.textlines import LINE_MAX_BYTES, LineCutter
@@ -350,3 +351,15 @@ def test_a_long_line_is_cut_between_characters_and_held_in_bounded_memory() -> N
     assert "".join(lines[:-1]) == "x" + text
     assert lines[-1] == "end"
     assert all(len(line.encode()) <= LINE_MAX_BYTES for line in lines)
+
+
+def test_a_command_in_one_text_is_refused_with_the_list_to_pass() -> None:
+    with pytest.raises(UsageError, match=r"no shell to read 'ls -l'; pass a list: \['ls', '-l'\]"):
+        programs.program("ls -l", stream="stdout", cwd=None, env=None, log=print).__enter__()
+
+
+def test_arguments_may_be_paths_and_outputs(tmp_path: Path) -> None:
+    out = Output(tmp_path / "out")
+
+    with programs.program(["echo", tmp_path, out, "text"], stream="stdout", cwd=None, env=None, log=print) as lines:
+        assert list(lines) == [f"{tmp_path} {tmp_path}/out text"]

@@ -95,7 +95,7 @@ async def test_a_timeout_ends_the_try_whatever_the_job_does(client: Client, how:
 async def test_an_allocation_over_the_limit_ends_as_out_of_memory_with_figures(client: Client) -> None:
     handle = await client.submit(Greedy(in_child=False))
 
-    with pytest.raises(JobDead, match=r"MemoryError.*\(used .* of 300 MiB\)") as raised:
+    with pytest.raises(JobDead, match=r"MemoryError.* passed the limit of 300 MiB \(.* were in use\)") as raised:
         await handle.result(timeout=20)
 
     assert raised.value.cause is not None
