@@ -328,19 +328,15 @@ class Context(_Base[S, E]):
         return _in_order(jobs, iter(self._spawn(new, None)))
 
     def _spawn(self, jobs: Sequence[Job[Any, Any, Any]], key: str | None) -> list[UUID]:
-        ids: list[UUID] = []
-        for request in self._new_children(jobs, key):
-            ids += events.read(events.CHILD_IDS, self._link.ask(request))
-        return ids
+        answers = [self._link.ask(request) for request in self._new_children(jobs, key)]
+        return [child for answer in answers for child in _ids_in(answer)]
 
     def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildState]:
         return events.read(events.CHILD_STATES, self._link.ask(_await_request(children, first_death=first_death)))
 
     def _ends(self, jobs: Sequence[UUID]) -> list[events.ChildEnd]:
-        ends: list[events.ChildEnd] = []
-        for request in _reads_of(jobs):
-            ends += events.read(events.CHILD_ENDS, self._link.ask(request))
-        return ends
+        answers = [self._link.ask(request) for request in _reads_of(jobs)]
+        return [end for answer in answers for end in _ends_in(answer)]
 
 
 class AsyncContext(_Base[S, E]):
@@ -392,19 +388,15 @@ class AsyncContext(_Base[S, E]):
         return _in_order(jobs, iter(await self._spawn(new, None)))
 
     async def _spawn(self, jobs: Sequence[Job[Any, Any, Any]], key: str | None) -> list[UUID]:
-        ids: list[UUID] = []
-        for request in self._new_children(jobs, key):
-            ids += events.read(events.CHILD_IDS, await self._link.ask_async(request))
-        return ids
+        answers = [await self._link.ask_async(request) for request in self._new_children(jobs, key)]
+        return [child for answer in answers for child in _ids_in(answer)]
 
     async def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildState]:
         return events.read(events.CHILD_STATES, await self._link.ask_async(_await_request(children, first_death=first_death)))
 
     async def _ends(self, jobs: Sequence[UUID]) -> list[events.ChildEnd]:
-        ends: list[events.ChildEnd] = []
-        for request in _reads_of(jobs):
-            ends += events.read(events.CHILD_ENDS, await self._link.ask_async(request))
-        return ends
+        answers = [await self._link.ask_async(request) for request in _reads_of(jobs)]
+        return [end for answer in answers for end in _ends_in(answer)]
 
 
 class EitherContext(Context[S, E], AsyncContext[S, E]):  # type: ignore[misc]  # the two differ in what they await, on purpose
@@ -431,6 +423,14 @@ def _batches_of(children: Sequence[events.NewChild]) -> list[events.Spawn]:
 def _reads_of(jobs: Sequence[UUID]) -> list[events.ReadEnds]:
     """Requests whose answers each fit into a frame."""
     return [events.ReadEnds(tuple(jobs[at : at + events.ENDS_MAX])) for at in range(0, len(jobs), events.ENDS_MAX)]
+
+
+def _ids_in(answer: JsonText) -> list[UUID]:
+    return events.read(events.CHILD_IDS, answer)
+
+
+def _ends_in(answer: JsonText) -> list[events.ChildEnd]:
+    return events.read(events.CHILD_ENDS, answer)
 
 
 def _first_death_or_all(states: Sequence[events.ChildState]) -> list[UUID]:

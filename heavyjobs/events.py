@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Discriminator, TypeAdapter, ValidationError
 
 from heavyjobs.errors import HeavyjobsError
-from heavyjobs.model import Ending, JobState, Policy
+from heavyjobs.model import Bill, Ending, JobState, Policy
 from heavyjobs.values import NULL, JsonText, checked
 
 HEADER: Final = struct.Struct("!IBI")
@@ -54,7 +54,6 @@ class Code(IntEnum):
     ANSWER = 17  # an Answer
     CANCEL = 18  # lane only: slots are told by a signal
     PING = 19
-    STOP = 20  # end when idle
 
 
 class BrokenFrame(HeavyjobsError):
@@ -116,17 +115,6 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What an invocation used by the worker's own account: exact, but without children that nobody waited for."""
-
-    wall_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    memory_peak_bytes: int = 0
-    read_bytes: int = 0
-    written_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """How an invocation ended by the worker's word.
 
@@ -135,6 +123,8 @@ class Ended:
         retry: False when the job said that trying again is useless.
         result: with succeeded. error: with failed.
         message, type, traceback: with every other ending.
+        bill: what it used by the worker's own account: exact, but without children that nobody waited for.
+        so_far: what the worker has used in all its life: where the next invocation's account begins.
         worn: the worker should not be used again: it has done enough, grown too large, or a thread of the job lives on.
     """
 
@@ -145,7 +135,8 @@ class Ended:
     message: str = ""
     type: str | None = None
     traceback: str | None = None
-    usage: Usage = Usage()
+    bill: Bill = field(default_factory=Bill)
+    so_far: Bill = field(default_factory=Bill)
     worn: bool = False
 
 

@@ -74,7 +74,7 @@ class Invocation:
         self.claimed: Final = claimed
         self.worker: Final = worker
         self.log: Final = LogBuffer(claimed.claim, bound_bytes=log_bytes)
-        self.account: Final = Account()
+        self.account: Final = Account(worker.used)
         self.over: Final = asyncio.Event()
         self.stop: Stop | None = None
         self.end: End | None = None
@@ -241,8 +241,8 @@ class Invocation:
             self._desk.news(self)
 
     def _close(self, came: Ended | Death, *, worn: bool) -> None:
-        usage = came.usage if isinstance(came, Ended) else None
-        bill = self.account.bill(time.monotonic() - self._began, usage)
+        own = came.bill if isinstance(came, Ended) else None
+        bill = self.account.bill(time.monotonic() - self._began, own)
         if isinstance(came, Death) and not self._desk.holds:
             # Ended with all others because the lease has lapsed: whoever takes the job back says how it ended.
             self.stop = Stop.LOST

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import psutil
 
-from heavyjobs.events import Usage
 from heavyjobs.model import Bill
 from heavyjobs.slots.tree import GONE, below
 
@@ -38,16 +37,18 @@ class Sample:
 
 
 class Account:
-    """What is known of one invocation's use so far."""
+    """What is known of one invocation's use so far.
 
-    def __init__(self) -> None:
-        self._first: Sample | None = None
-        self._last = Sample()
+    Args:
+        before: what its worker had used by then.
+    """
+
+    def __init__(self, before: Bill) -> None:
+        self._before = before
+        self._last = Sample(before.cpu_seconds, 0, before.read_bytes, before.written_bytes)
         self._memory_peak_bytes = 0
 
     def add(self, sample: Sample) -> None:
-        # A warm worker has used processor time before this invocation.
-        self._first = self._first or sample
         self._last = sample
         self._memory_peak_bytes = max(self._memory_peak_bytes, sample.memory_bytes)
 
@@ -56,15 +57,15 @@ class Account:
         """Held now, by the whole tree."""
         return self._last.memory_bytes
 
-    def bill(self, wall_seconds: float, usage: Usage | None = None) -> Bill:
+    def bill(self, wall_seconds: float, own: Bill | None = None) -> Bill:
         """The bill so far, or with the worker's own account the final one; of each figure the larger is true."""
-        first, last, own = self._first or Sample(), self._last, usage or Usage()
+        before, last, own = self._before, self._last, own or Bill()
         return Bill(
             wall_seconds=round(own.wall_seconds or wall_seconds, 6),
-            cpu_seconds=round(max(last.cpu_seconds - first.cpu_seconds, own.cpu_seconds, 0.0), 6),
+            cpu_seconds=round(max(last.cpu_seconds - before.cpu_seconds, own.cpu_seconds, 0.0), 6),
             memory_peak_bytes=max(self._memory_peak_bytes, own.memory_peak_bytes),
-            read_bytes=max(last.read_bytes - first.read_bytes, own.read_bytes, 0),
-            written_bytes=max(last.written_bytes - first.written_bytes, own.written_bytes, 0),
+            read_bytes=max(last.read_bytes - before.read_bytes, own.read_bytes, 0),
+            written_bytes=max(last.written_bytes - before.written_bytes, own.written_bytes, 0),
         )
 
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from heavyjobs.context import Failure
 from heavyjobs.errors import CancelRequested, PathRefused, TargetExists, Unstorable, UsageError
-from heavyjobs.events import ENDED, Ended, Usage
+from heavyjobs.events import ENDED, Ended
 from heavyjobs.job import AnyJob, problems
-from heavyjobs.model import Ending
+from heavyjobs.model import Bill, Ending
 from heavyjobs.values import RESULT_MAX_BYTES, encode_typed, visible
 
 _USELESS_TO_RETRY: Final = (UsageError, TargetExists, PathRefused)
@@ -61,9 +61,9 @@ def raised(error: BaseException, failure: Failure | None) -> Ended:
     )
 
 
-def dump(ended: Ended, *, usage: Usage, worn: bool) -> bytes:
+def dump(ended: Ended, *, bill: Bill, so_far: Bill, worn: bool) -> bytes:
     """The body of the frame that carries it."""
-    return ENDED.dump_json(replace(ended, usage=usage, worn=worn))
+    return ENDED.dump_json(replace(ended, bill=bill, so_far=so_far, worn=worn))
 
 
 def _failed(failure: Failure) -> Ended:

@@ -7,32 +7,35 @@ the process ends it for all. Whose step was running is told through shared memor
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from contextvars import ContextVar, copy_context
+from typing import Any, ParamSpec, TypeVar
+
+from typing_extensions import override
 
 from heavyjobs import errors, events
 from heavyjobs.context import AsyncContext
 from heavyjobs.errors import CancelRequested
 from heavyjobs.events import Code, Ended
-from heavyjobs.logs import encode_lines
-from heavyjobs.model import Source
+from heavyjobs.model import Bill
 from heavyjobs.slots import endings
-from heavyjobs.slots.child import Worker, assignment_of
-from heavyjobs.slots.serial import ask_body, value_of
+from heavyjobs.slots.link import WorkerLink, value_of
 from heavyjobs.slots.stepping import Stepped
+from heavyjobs.slots.wire import Wire
+from heavyjobs.slots.worker import Worker, assignment_of
 from heavyjobs.values import JsonText
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _current: ContextVar[int] = ContextVar("reference of the invocation", default=0)
 
 
 def serve_many(worker: Worker) -> None:
-    """Run what comes, many at a time, until the pipe ends or says stop."""
+    """Run what comes, many at a time, until the pipe ends."""
     asyncio.run(Lane(worker).serve())
 
 
@@ -49,6 +52,7 @@ class Lane:
         self._worker.speak_through(lambda line: self._wire.send(Code.LOG, _current.get(), line))
         loop = asyncio.get_running_loop()
         loop.set_task_factory(self._make_task)
+        loop.set_default_executor(_Threads())
         loop.add_reader(self._wire.descriptors[1], self._take_in)
         await self._over.wait()
 
@@ -92,14 +96,12 @@ class Lane:
                     running.cancel()
             case Code.PING:
                 self._wire.send(Code.PONG, reference)
-            case Code.STOP:
-                self._over.set()
             case _:
                 pass
 
     async def _invoke(self, reference: int, run: events.Run) -> None:
         began = time.monotonic()
-        link = self._links[reference] = LaneLink(self._worker, reference)
+        link = self._links[reference] = LaneLink(self._wire, reference)
         try:
             ended = await self._run(run, link)
         finally:
@@ -107,8 +109,8 @@ class Lane:
         for left in self._owned[reference]:
             if left is not asyncio.current_task():
                 left.cancel()
-        usage = events.Usage(wall_seconds=time.monotonic() - began)
-        self._wire.send(Code.ENDED, reference, endings.dump(ended, usage=usage, worn=False))
+        bill = Bill(wall_seconds=time.monotonic() - began)
+        self._wire.send(Code.ENDED, reference, endings.dump(ended, bill=bill, so_far=Bill(), worn=False))
 
     async def _run(self, run: events.Run, link: LaneLink) -> Ended:
         """Run user code: whatever it raises is its ending, and nothing else's."""
@@ -129,22 +131,12 @@ class Lane:
                 ctx.clean_up()
 
 
-class LaneLink:
-    """How the context of an `async def run` reaches the coordinator."""
+class LaneLink(WorkerLink):
+    """The link of an `async def run`: it asks, and others go on until the answer comes."""
 
-    _numbers: Final = itertools.count(1)
-
-    def __init__(self, worker: Worker, reference: int) -> None:
-        self.reference: Final = reference
-        self._wire = worker.wire
+    def __init__(self, wire: Wire, reference: int) -> None:
+        super().__init__(wire, reference)
         self._asked: dict[int, asyncio.Future[JsonText]] = {}
-
-    def report(self, status: JsonText) -> None:
-        self._wire.send(Code.STATUS, self.reference, status.encode())
-
-    def log(self, text: str) -> None:
-        for line in encode_lines(time.time(), Source.PROGRAM, None, text):
-            self._wire.send(Code.LOG, self.reference, line)
 
     def shield(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -153,10 +145,9 @@ class LaneLink:
         raise errors.UsageError("an async def run has an AsyncContext; await its verbs")
 
     async def ask_async(self, request: events.Request) -> JsonText:
-        number = next(self._numbers)
+        number = self._send(request)
         answer = self._asked[number] = asyncio.get_running_loop().create_future()
         try:
-            self._wire.send(Code.ASK, self.reference, ask_body(number, request))
             return JsonText(await answer)
         finally:
             del self._asked[number]
@@ -169,3 +160,12 @@ class LaneLink:
             waiting.set_result(value_of(answer))
         except errors.HeavyjobsError as error:
             waiting.set_exception(error)
+
+
+class _Threads(ThreadPoolExecutor):
+    """The loop's threads for `run_in_executor`: what they say belongs to the invocation that asked."""
+
+    @override
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        context = copy_context()
+        return super().submit(lambda: context.run(fn, *args, **kwargs))

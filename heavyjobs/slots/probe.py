@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import importlib
 import io
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterable
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from heavyjobs.job import kinds
 
@@ -56,27 +58,42 @@ _PROBED: Final = TypeAdapter(Probed)
 
 
 async def probe(asked: Asked) -> Probed:
-    """Import in a process of its own, which may take `PROBE_SECONDS`, crash, or print what it likes."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "heavyjobs.slots.probe",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    """Import in a process of its own, which may take `PROBE_SECONDS`, crash, or print what it likes.
+
+    The answer comes through a pipe that user code does not know of.
+    """
+    answer_read, answer_write = os.pipe()
+    with os.fdopen(answer_read, "rb") as answer:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "heavyjobs.slots.probe", str(answer_write)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(answer_write,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(answer_write)
+        reading = asyncio.ensure_future(asyncio.to_thread(answer.read))
+        said = await _within_time(process, _ASKED.dump_json(asked))
+        try:
+            return _PROBED.validate_json(await reading)
+        except ValidationError:
+            last = said.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+            return Probed(problems=(f"importing {', '.join(asked.modules)} ended the process ({process.returncode}): {last}",))
+
+
+async def _within_time(process: asyncio.subprocess.Process, asked: bytes) -> bytes:
+    """What the process says on standard error until its end, which comes in time or by force."""
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            answer, said = await process.communicate(_ASKED.dump_json(asked))
+            return (await process.communicate(asked))[1]
     except TimeoutError:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-        return Probed(problems=(f"importing {', '.join(asked.modules)} took more than {PROBE_SECONDS:.0f} s",))
-    if process.returncode != 0:
-        last = said.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
-        return Probed(problems=(f"importing {', '.join(asked.modules)} ended the process ({process.returncode}): {last}",))
-    return _PROBED.validate_json(answer)
+        return f"it took more than {PROBE_SECONDS:.0f} s".encode()
 
 
 def _import(names: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -88,9 +105,14 @@ def _import(names: Iterable[str]) -> tuple[list[str], list[str]]:
             importlib.import_module(name)
             good.append(name)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - user code: each module's failure is its own
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            problems.append(f"module {name}: {type(error).__name__}: {error} ({where.filename}:{where.lineno})")
+            problems.append(f"module {name}: {type(error).__name__}: {error}{_where(error)}")
     return good, problems
+
+
+def _where(error: BaseException) -> str:
+    """The user's line that failed, if there is one; a SyntaxError says itself where."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if not frame.filename.startswith("<frozen")]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""
 
 
 def main() -> None:
@@ -101,8 +123,8 @@ def main() -> None:
         _, problems = _import(asked.modules)
     found = {kind: KindSeen(job_type.version, job_type.waits()) for kind, job_type in kinds().items()}
     answer = Probed(kinds=found, preload=tuple(preload), problems=(*preload_problems, *problems))
-    sys.stdout.buffer.write(_PROBED.dump_json(answer))
-    sys.stdout.buffer.flush()
+    with os.fdopen(int(sys.argv[1]), "wb") as to_coordinator:
+        to_coordinator.write(_PROBED.dump_json(answer))
 
 
 if __name__ == "__main__":

@@ -38,11 +38,11 @@ import psutil
 
 from heavyjobs import events
 from heavyjobs.events import BrokenFrame, Code, FrameReader, frame
-from heavyjobs.model import Ending, Source
-from heavyjobs.slots import child
+from heavyjobs.model import Bill, Ending, Source
 from heavyjobs.slots.rawlines import RawLines
 from heavyjobs.slots.starting import Started, start_process
 from heavyjobs.slots.tree import Swept, end
+from heavyjobs.slots.worker import CANCEL_SIGNAL, DUMP_SIGNAL
 from heavyjobs.values import STATUS_MAX_BYTES, JsonText, checked
 from heavyjobs.waiting import first_of
 
@@ -111,6 +111,8 @@ class WorkerProcess:
         self.lane: Final = lane
         self.warm: Final = asyncio.Event()
         self.over: Final = asyncio.Event()
+        self.used = Bill()
+        """In all its life, by its own word at the end of its last invocation."""
         self._heard_at = time.monotonic()
         self._mark = started.mark
         self._executor = started.executor
@@ -168,11 +170,11 @@ class WorkerProcess:
         if self.lane:
             self._send(Code.CANCEL, reference)
         elif reference in self._listeners:
-            self._signal(child.CANCEL_SIGNAL)
+            self._signal(CANCEL_SIGNAL)
 
     def dump(self) -> None:
         """Have the stacks of all threads written to the log, by C code that needs no lock of the interpreter."""
-        self._signal(child.DUMP_SIGNAL)
+        self._signal(DUMP_SIGNAL)
 
     def ping(self) -> None:
         self._send(Code.PING, 0)
@@ -328,6 +330,7 @@ class WorkerProcess:
             self._say(lines.flush())  # an unfinished line belongs to it too
         self._ending = None
         if listener := self._listeners.pop(ending.reference, None):
+            self.used = ending.ended.so_far
             listener.ended(ending.ended)
         return True
 

@@ -6,29 +6,26 @@ it is idle and while it waits for an answer; a request to stop comes as a signal
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 import threading
-import time
 import traceback
 from contextlib import AbstractContextManager
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from heavyjobs import errors, events
 from heavyjobs.context import Context
 from heavyjobs.events import Code, Ended
-from heavyjobs.logs import encode_lines
-from heavyjobs.model import Source
 from heavyjobs.slots import endings, tree
-from heavyjobs.slots.child import Worker, assignment_of, forget_helpers
-from heavyjobs.slots.usage import Meter, limit_memory
+from heavyjobs.slots.link import WorkerLink, value_of
+from heavyjobs.slots.usage import Meter, limit_memory, so_far
 from heavyjobs.slots.wire import Wire
+from heavyjobs.slots.worker import Worker, assignment_of, forget_helpers
 from heavyjobs.values import JsonText
 
 
 def serve_one_by_one(worker: Worker) -> None:
-    """Run what comes, until the pipe ends or says stop."""
+    """Run what comes, until the pipe ends."""
     Serial(worker).serve()
 
 
@@ -48,8 +45,6 @@ class Serial:
                     self._invoke(reference, events.read(events.RUN, body))
                 case Code.PING:
                     self._wire.send(Code.PONG, reference)
-                case Code.STOP:
-                    return
                 case _:
                     pass  # the answer to a request that was given up
 
@@ -66,7 +61,8 @@ class Serial:
         self._sweep(reference)
         # A request to stop may have been raised between the taking of some library's lock and its release.
         worn = self._worker.worn() or self._wire.shield.raised
-        self._wire.send(Code.ENDED, reference, endings.dump(ended, usage=meter.usage(), worn=worn))
+        now = so_far()
+        self._wire.send(Code.ENDED, reference, endings.dump(ended, bill=meter.bill(now), so_far=now, worn=worn))
 
     def _run(self, run: events.Run, reference: int) -> Ended:
         """Run user code: whatever it raises is its ending, and nothing else's."""
@@ -110,30 +106,19 @@ class Serial:
             self._worker.remark(reference, f"ended what the job left running: {', '.join(swept.descendants)}")
 
 
-class SlotLink:
-    """How the context of a `def run` reaches the coordinator: it asks, and reads the pipe until the answer comes."""
-
-    _numbers: Final = itertools.count(1)
+class SlotLink(WorkerLink):
+    """The link of a `def run`: it asks, and reads the pipe until the answer comes."""
 
     def __init__(self, wire: Wire, reference: int) -> None:
-        self._wire = wire
-        self._reference = reference
+        super().__init__(wire, reference)
         self._lock = threading.Lock()  # threads of the job may ask too
-
-    def report(self, status: JsonText) -> None:
-        self._wire.send(Code.STATUS, self._reference, status.encode())
-
-    def log(self, text: str) -> None:
-        for line in encode_lines(time.time(), Source.PROGRAM, None, text):
-            self._wire.send(Code.LOG, self._reference, line)
 
     def shield(self) -> AbstractContextManager[None]:
         return self._wire.shield
 
     def ask(self, request: events.Request) -> JsonText:
         with self._lock:
-            number = next(self._numbers)
-            self._wire.send(Code.ASK, self._reference, ask_body(number, request))
+            number = self._send(request)
             while received := self._wire.receive():
                 code, reference, body = received
                 if code == Code.PING:
@@ -144,19 +129,3 @@ class SlotLink:
 
     async def ask_async(self, request: events.Request) -> JsonText:
         raise errors.UsageError("a def run has a Context; its verbs are not awaited")
-
-
-def ask_body(number: int, request: events.Request) -> bytes:
-    return events.ASKED.dump_json(events.Asked(number=number, request=request))
-
-
-def value_of(answer: events.Answer) -> JsonText:
-    """What was answered.
-
-    Raises:
-        HeavyjobsError: of the kind that the coordinator refused with.
-    """
-    if answer.refused is None:
-        return answer.value
-    kind = getattr(errors, answer.refusal, errors.HeavyjobsError)
-    raise kind(answer.refused)

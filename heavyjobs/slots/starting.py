@@ -23,7 +23,7 @@ from heavyjobs.slots.stepping import Mark, shared_memory
 from heavyjobs.slots.tree import Root
 
 _PIPE_BYTES: Final = 1 << 20
-_PRELOAD: Final = ("heavyjobs.slots.serial", "heavyjobs.slots.lane", "loguru")
+_PRELOAD: Final = ("heavyjobs.slots.child", "loguru")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from heavyjobs.events import Usage
+from heavyjobs.model import Bill
 
 _LAST_WORDS_BYTES: Final = 16 << 20
 _IO = Path("/proc/self/io")
@@ -27,24 +27,34 @@ class Meter:
 
     def __init__(self) -> None:
         self._wall = time.monotonic()
-        self._cpu = _cpu_seconds()
-        self._read, self._written = _io_bytes()
-        self._largest_child = _largest_child_bytes()
+        self._before = so_far()
         with suppress(OSError):
             _RESET.write_bytes(b"5")
 
-    def usage(self) -> Usage:
-        read, written = _io_bytes()
-        largest_child = _largest_child_bytes()
+    def bill(self, now: Bill) -> Bill:
+        """What was used since, `so_far` being `now`."""
+        before = self._before
         # The kernel keeps the largest child of all this worker's life; only one that set a new mark is known to be this job's.
-        children = largest_child if largest_child > self._largest_child else 0
-        return Usage(
+        child = now.memory_peak_bytes if now.memory_peak_bytes > before.memory_peak_bytes else 0
+        return Bill(
             wall_seconds=time.monotonic() - self._wall,
-            cpu_seconds=_cpu_seconds() - self._cpu,
-            memory_peak_bytes=max(_memory("VmHWM"), children),
-            read_bytes=max(0, read - self._read),
-            written_bytes=max(0, written - self._written),
+            cpu_seconds=now.cpu_seconds - before.cpu_seconds,
+            memory_peak_bytes=max(_memory("VmHWM"), child),
+            read_bytes=max(0, now.read_bytes - before.read_bytes),
+            written_bytes=max(0, now.written_bytes - before.written_bytes),
         )
+
+
+def so_far() -> Bill:
+    """What this process has used in all its life, with the children that it waited for; the peak is that of a child."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    read, written = _io_bytes()
+    return Bill(
+        cpu_seconds=own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
+        memory_peak_bytes=children.ru_maxrss if sys.platform == "darwin" else children.ru_maxrss * 1024,
+        read_bytes=read,
+        written_bytes=written,
+    )
 
 
 def resident_bytes() -> int:
@@ -63,16 +73,6 @@ def limit_memory(limit_bytes: int | None) -> None:
     if hard != resource.RLIM_INFINITY:
         soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def _cpu_seconds() -> float:
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-
-
-def _largest_child_bytes() -> int:
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return largest if sys.platform == "darwin" else largest * 1024
 
 
 def _io_bytes() -> tuple[int, int]:

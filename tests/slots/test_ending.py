@@ -21,8 +21,8 @@ async def test_a_job_that_returns_has_started_and_ended_with_its_result_and_what
 
     assert (ended.ending, ended.result, ended.worn) == (Ending.SUCCEEDED, '[1,"two"]', False)
     assert ear.has_started
-    assert ended.usage.wall_seconds > 0
-    assert ended.usage.memory_peak_bytes > 10 << 20
+    assert ended.bill.wall_seconds > 0
+    assert ended.bill.memory_peak_bytes > 10 << 20
 
 
 @pytest.mark.parametrize(
