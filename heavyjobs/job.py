@@ -18,10 +18,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, ClassVar, Final, Generic, Never, Self, cast
+from typing import Any, ClassVar, Final, Generic, Never, Self, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
-from typing_extensions import TypeVar, override
+from typing_extensions import NoDefault, TypeVar, override
 
 from heavyjobs.context import EitherContext
 from heavyjobs.errors import InvalidParameters, JobDefinitionError, UnknownKind, Unstorable
@@ -346,18 +346,31 @@ def _type_arguments(cls: type[AnyJob]) -> tuple[Any, Any, Any]:
         metadata = getattr(base, "__pydantic_generic_metadata__", None)
         if not metadata or metadata["origin"] is None:
             continue
-        arguments = tuple(known.get(argument, argument) for argument in metadata["args"])
+        arguments = tuple(_filled(argument, lambda one: known.get(one, one)) for argument in metadata["args"])
         if metadata["origin"] is Job:
-            result, status, error = (_resolved(argument) for argument in arguments)
-            return result, status, error
+            result, status, error = (_filled(argument, _default) for argument in arguments)
+            return type(None) if result is None else result, status, error
         known.update(zip(metadata["origin"].__pydantic_generic_metadata__["parameters"], arguments, strict=True))
     return type(None), Never, Never
 
 
-def _resolved(argument: Any) -> Any:
+def _filled(argument: Any, by: Callable[[Any], Any]) -> Any:
+    """The argument with its type variables replaced, those within `list[T]`, `T | None` or a generic model too."""
     if isinstance(argument, TypeVar):
-        argument = argument.__default__ if argument.has_default() else Any
-    return type(None) if argument is None else argument
+        return by(argument)
+    if model := getattr(argument, "__pydantic_generic_metadata__", None):
+        variables = model["parameters"]
+        return argument[tuple(by(one) for one in variables)] if variables else argument
+    inner = tuple(_filled(one, by) for one in get_args(argument))
+    if inner == get_args(argument):
+        return argument
+    origin: Any = Union if get_origin(argument) is UnionType else get_origin(argument)
+    return origin[inner]
+
+
+def _default(variable: Any) -> Any:
+    default = getattr(variable, "__default__", NoDefault)
+    return Any if default is NoDefault else default
 
 
 def problems(error: ValidationError, model: type[BaseModel] | None = None) -> list[tuple[str, str]]:

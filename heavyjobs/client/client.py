@@ -275,6 +275,6 @@ def _id(job: UUID | str) -> UUID:
     if isinstance(job, UUID):
         return job
     try:
-        return UUID(job)
+        return UUID(str(job))
     except ValueError:
-        raise JobNotFound(f"{job[:80]!r} is not a job's id; for the end of one, use find") from None
+        raise JobNotFound(f"{str(job)[:80]!r} is not a job's id; for the end of one, use find") from None
