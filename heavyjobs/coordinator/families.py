@@ -90,7 +90,7 @@ class Families:
             )
             for child in children
         ]
-        submitted = await self._store.submit(new)
+        submitted = await self._store.spawn(self._session, parent.claim, new)
         for child, found in zip(children, submitted, strict=True):
             _same_or_refuse(child, found)
         return JsonText(events.CHILD_IDS.dump_json([found.id for found in submitted]).decode())

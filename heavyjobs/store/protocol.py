@@ -373,6 +373,23 @@ class Store(Protocol):
         """
         ...
 
+    async def spawn(self, session: UUID, claim: ClaimKey, children: Sequence[NewJob]) -> Sequence[Submitted]:
+        """Insert children of a running job, in one transaction; those whose key the parent used before are found.
+
+        Inserted only while the claim is live, its session unfenced and no cancel requested, so that a cancel or an end of the
+        parent finds either all of the children or none. A child that is found dead or cancelled, and was last spawned under an
+        earlier claim of its parent, is sent again: next epoch, fresh budget, `ready`, its checkpoint kept. So a parent that is
+        tried again tries its children again, and a child that dies under this claim stays dead under it.
+
+        Args:
+            children: each with the claim's job as its `parent`, and a `child_key`.
+
+        Raises:
+            ClaimLost: nothing was inserted or changed.
+            Unstorable: as `submit`.
+        """
+        ...
+
     async def submit_within(self, connection: object, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
         """Insert inside the transaction of the caller's own connection: no retry, no commit; the wake-up goes with it.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from heavyjobs.errors import WrongState
-from heavyjobs.model import Cause, Ending, JobRecord, JobState, short_id
+from heavyjobs.errors import ClaimLost, WrongState
+from heavyjobs.model import Cause, ClaimKey, Ending, JobRecord, JobState, short_id
 
 
 def not_sent_again(job: JobRecord) -> WrongState:
@@ -24,6 +24,19 @@ def not_changed(job: JobRecord) -> WrongState:
     if job.state is JobState.RUNNING:
         return WrongState(f"job {short_id(job.id)} is running; its delay can be changed only while it waits")
     return WrongState(f"job {short_id(job.id)} is {job.state}; only a job that has not ended can be changed")
+
+
+def claim_lost(claim: ClaimKey) -> ClaimLost:
+    """Of a write about an invocation that the caller no longer holds."""
+    return ClaimLost(f"job {short_id(claim.job)}: claim {claim.number} is not held by this coordinator any more")
+
+
+def no_more_children(claim: ClaimKey) -> ClaimLost:
+    """Of `spawn`, under a claim that is lost, or when the job is to be cancelled."""
+    return ClaimLost(
+        f"job {short_id(claim.job)}: claim {claim.number} is not held by this coordinator any more, or the job is to stop; "
+        "it gets no more children"
+    )
 
 
 def gone_silent(coordinator: str) -> Cause:

@@ -30,6 +30,7 @@ from heavyjobs.testing.contract.reading import Reading
 from heavyjobs.testing.contract.recording import Recording
 from heavyjobs.testing.contract.schema import Schema
 from heavyjobs.testing.contract.sessions import Sessions
+from heavyjobs.testing.contract.spawning import Spawning
 from heavyjobs.testing.contract.submitting import Submitting, SubmittingWithin
 from heavyjobs.testing.contract.waking import Waking
 
@@ -40,6 +41,7 @@ class StoreConformance(
     Schema,
     Submitting,
     SubmittingWithin,
+    Spawning,
     Promoting,
     Claiming,
     Recording,

@@ -96,6 +96,22 @@ async def test_a_cancel_of_the_parent_ends_its_children(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("coordinator")
+async def test_the_children_of_a_cancelled_family_that_is_retried_run_again(client: Client, tmp_path: Path) -> None:
+    handle = await client.submit(Patient(until=tmp_path / "enough"))
+    (child,) = await children(client, handle.id.hex)
+    await said(client.handle(child, Nap), "napping")
+    async with asyncio.timeout(10):
+        assert await handle.cancel() == Cancelled()
+        assert await client.handle(child, Nap).wait() == Cancelled()
+    (tmp_path / "enough").touch()
+
+    await handle.retry(fresh=True)
+
+    assert await handle.result(timeout=20) == "rested"
+    assert await children(client, handle.id.hex) == [child]
+
+
+@pytest.mark.usefixtures("coordinator")
 async def test_the_timeout_of_a_parent_stands_still_while_it_waits(client: Client, tmp_path: Path) -> None:
     handle = await client.submit(Patient(until=tmp_path / "enough"))
     (child,) = await children(client, handle.id.hex)

@@ -214,6 +214,21 @@ async def test_submitting_with_keys_walks_no_history(scene: Scene, explain: Expl
     assert plan.walked <= 3 * TAKEN
 
 
+@pytest.mark.parametrize("statement", ["parent_held", "send_again", "note_spawn", "submit"])
+async def test_spawning_finds_parent_and_children_by_key(scene: Scene, explain: Explain, statement: str) -> None:
+    parent = scene.held[0].claim
+    children = [new_job(parent=parent.job, child_key=f"c{number}", depth=1) for number in range(TAKEN)]
+
+    async def work(talk: Talk) -> None:
+        await submitting.submit_within(talk, children[: TAKEN // 2])
+        await submitting.spawn(talk, scene.session, parent, children)
+
+    plan = await explain(statement, work)
+
+    assert plan.indexes & {"jobs_pkey", "jobs_child"}
+    assert plan.walked <= 3 * TAKEN
+
+
 async def test_briefs_and_logs_are_found_by_key(scene: Scene, explain: Explain) -> None:
     ids = [one.claim.job for one in scene.held]
 

@@ -19,11 +19,15 @@ INVOCATION = "heavyjobs_invocations USING PRIMARY KEY (job=? AND claim=?)"
 SESSION = "heavyjobs_coordinators USING PRIMARY KEY (session=?)"
 OPEN = "heavyjobs_invocations_open (session=?)"
 READY = "heavyjobs_jobs USING INDEX heavyjobs_jobs_ready (queue=? AND kind=? AND version=? AND priority=? AND depth>?)"
+CHILD = "heavyjobs_jobs USING INDEX heavyjobs_jobs_child (parent=? AND child_key=?)"
 BAND = "heavyjobs_jobs USING COVERING INDEX heavyjobs_jobs_ready (queue=? AND kind=? AND version"
 
 HOT: dict[str, list[str]] = {
     "submitted": [JOB],
-    "child_owner": ["heavyjobs_jobs USING INDEX heavyjobs_jobs_child (parent=? AND child_key=?)"],
+    "parent_held": [JOB],
+    "send_again": [CHILD, "owners USING COVERING INDEX heavyjobs_jobs_live_key (kind=? AND live_key=?)"],
+    "note_spawn": [CHILD],
+    "child_owner": [CHILD],
     "live_owner": ["heavyjobs_jobs USING INDEX heavyjobs_jobs_live_key (kind=? AND live_key=?)"],
     "next_due": ["heavyjobs_jobs USING COVERING INDEX heavyjobs_jobs_due"],
     "promote": [JOB, "heavyjobs_jobs USING COVERING INDEX heavyjobs_jobs_due (due_at"],

@@ -51,10 +51,17 @@ async def cancel_family(
     Args:
         falling: the jobs have just ended in this transaction, and take with them what is below.
     """
-    if not jobs:
-        return Family()
-    rows = await talk.rows("cancel", args_row(_cancelled), jobs=list(jobs), grace=grace_seconds, falling=falling)
-    return Family({job: answer for job, answer, _ in rows}, frozenset(session for *_, session in rows if session is not None))
+    answers: dict[UUID, CancelAnswer] = {}
+    sessions: set[UUID] = set()
+    named = list(jobs)
+    while named:
+        rows = await talk.rows("cancel", args_row(_cancelled), jobs=named, grace=grace_seconds, falling=falling)
+        found = {job: answer for job, answer, _ in rows if job not in answers}
+        answers |= found
+        sessions |= {session for *_, session in rows if session is not None}
+        # What ran may have spawned while this waited for its row, too late for this statement to see; now it may not any more.
+        named, falling = [job for job, answer in found.items() if answer is not CancelAnswer.ENDED], True
+    return Family(answers, frozenset(sessions))
 
 
 async def retry(talk: Talk, job: UUID, *, fresh: bool) -> JobRecord:

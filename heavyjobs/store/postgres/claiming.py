@@ -8,12 +8,13 @@ from uuid import UUID
 
 from psycopg.rows import args_row, kwargs_row, scalar_row
 
-from heavyjobs.errors import ClaimLost, SessionFenced
-from heavyjobs.model import ClaimKey, short_id
+from heavyjobs.errors import SessionFenced
+from heavyjobs.model import ClaimKey
 from heavyjobs.store.postgres.rows import claimed
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.postgres.wakeups import News
 from heavyjobs.store.protocol import Claimed, Want
+from heavyjobs.store.refusals import claim_lost
 from heavyjobs.values import JsonText
 
 LOOK_ROWS: Final = 100
@@ -73,7 +74,7 @@ async def held(talk: Talk, session: UUID) -> Sequence[Claimed]:
 
 async def checkpoint(talk: Talk, session: UUID, claim: ClaimKey, data: JsonText) -> None:
     if not await talk.rows("checkpoint", scalar_row, session=session, job=claim.job, claim=claim.number, data=data):
-        raise ClaimLost(f"job {short_id(claim.job)}: claim {claim.number} is not held by this coordinator any more")
+        raise claim_lost(claim)
 
 
 async def holds(talk: Talk, session: UUID, claim: ClaimKey) -> bool:

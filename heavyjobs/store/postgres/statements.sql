@@ -58,12 +58,12 @@ WITH new AS MATERIALIZED (
 ), inserted AS (
     INSERT INTO heavyjobs.jobs (id, kind, version, state, queue, priority, attempts, backoff_seconds, backoff_max_seconds,
                                 timeout_seconds, grace_seconds, cpus, memory_bytes, due_at, ready_at, unique_key, live_key,
-                                parent, child_key, depth, parameters)
+                                parent, child_key, parent_claim, depth, parameters)
     SELECT id, kind, version, CASE WHEN delay_seconds > 0 THEN 'scheduled' ELSE 'ready' END, queue, priority, attempts,
            backoff_seconds, backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes,
            CASE WHEN delay_seconds > 0 THEN clock_timestamp() + delay_seconds * interval '1 second' END,
            CASE WHEN delay_seconds > 0 THEN NULL ELSE clock_timestamp() END,
-           unique_key, unique_key, parent, child_key, depth, parameters::json
+           unique_key, unique_key, parent, child_key, %(parent_claim)s::bigint, depth, parameters::json
       FROM new
      ORDER BY place
         ON CONFLICT DO NOTHING
@@ -80,6 +80,34 @@ SELECT CASE WHEN done.created THEN done.id ELSE coalesce(same.id, live.id, child
   LEFT JOIN heavyjobs.jobs AS live ON live.kind = done.kind AND live.live_key = done.unique_key
   LEFT JOIN heavyjobs.jobs AS child ON child.parent = done.parent AND child.child_key = done.child_key
  ORDER BY done.place;
+
+-- name: parent_held
+-- Keep a running job from ending until the end of the transaction; no row when the claim is lost, or a cancel was requested.
+SELECT id
+  FROM heavyjobs.jobs
+ WHERE id = %(parent)s AND claim = %(claim)s AND state = 'running' AND session = %(session)s AND cancel_requested_at IS NULL
+   FOR NO KEY UPDATE;
+
+-- name: send_again
+-- Send children again, in their next epoch, that are dead or cancelled since an earlier claim of their parent.
+UPDATE heavyjobs.jobs AS job
+   SET state = 'ready', epoch = epoch + 1, attempt = 0, unstarted = 0, ready_at = clock_timestamp(), finished_at = NULL,
+       cancel_requested_at = NULL, cancel_grace_seconds = NULL, live_key = unique_key, result = NULL, error = NULL,
+       cause = NULL, parent_claim = %(claim)s
+ WHERE parent = %(parent)s AND child_key = ANY (%(child_keys)s::text[]) AND state IN ('dead', 'cancelled')
+       AND coalesce(parent_claim, 0) < %(claim)s
+       AND NOT EXISTS (
+           SELECT 1
+             FROM heavyjobs.jobs AS owner
+            WHERE owner.kind = job.kind AND owner.live_key = job.unique_key)
+RETURNING id, queue;
+
+-- name: note_spawn
+-- Note which claim of their parent children were last spawned in: should they die from now on, it is in that one.
+UPDATE heavyjobs.jobs
+   SET parent_claim = %(claim)s
+ WHERE parent = %(parent)s AND child_key = ANY (%(child_keys)s::text[]) AND state <> 'succeeded'
+       AND coalesce(parent_claim, 0) < %(claim)s;
 
 -- name: promote
 -- Make due jobs ready, longest due first; they line up as of the time they were due.

@@ -72,6 +72,9 @@ class PostgresStore:
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
         return await self._database.repeated("submitting", lambda talk: submitting.submit(talk, jobs))
 
+    async def spawn(self, session: UUID, claim: ClaimKey, children: Sequence[NewJob]) -> Sequence[Submitted]:
+        return await self._database.repeated("spawning", lambda talk: submitting.spawn(talk, session, claim, children))
+
     async def submit_within(self, connection: object, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
         talk = Talk(submitting.async_connection(connection), self._options.notify)
         with told(self._where, "submitting", timeout_seconds=self._options.timeout_seconds):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.rows import TupleRow, kwargs_row
+from psycopg.rows import TupleRow, args_row, kwargs_row, scalar_row
 
 from heavyjobs.errors import StoreUnavailable, UsageError
+from heavyjobs.model import ClaimKey
 from heavyjobs.store.limits import check_jobs
 from heavyjobs.store.postgres.talking import SQL, Connection, Talk
 from heavyjobs.store.postgres.wakeups import News, written
 from heavyjobs.store.protocol import NewJob, Submitted
+from heavyjobs.store.refusals import no_more_children
 from heavyjobs.values import JsonText
 
 SETTLE_TRIES: Final = 10
@@ -27,10 +29,11 @@ class Settling:
     neither inserted nor has it an owner that the statement could see; the next statement sees more.
     """
 
-    def __init__(self, jobs: Sequence[NewJob]) -> None:
+    def __init__(self, jobs: Sequence[NewJob], *, parent_claim: int | None = None) -> None:
         check_jobs(jobs)
         self._answers: Final[list[Submitted | None]] = [None] * len(jobs)
         self._jobs: Final = jobs
+        self._parent_claim: Final = parent_claim
         self._tries = 0
 
     def open(self) -> list[int]:
@@ -47,7 +50,7 @@ class Settling:
 
     def values(self, places: Sequence[int]) -> dict[str, object]:
         """What the statement is asked with."""
-        return _values([self._jobs[place] for place in places])
+        return {**_values([self._jobs[place] for place in places]), "parent_claim": self._parent_claim}
 
     def settle(self, places: Sequence[int], answers: Sequence[Submitted | None]) -> None:
         for place, answer in zip(places, answers, strict=True):
@@ -68,11 +71,32 @@ async def submit(talk: Talk, jobs: Sequence[NewJob]) -> list[Submitted]:
     return settling.answers()
 
 
+async def spawn(talk: Talk, session: UUID, claim: ClaimKey, children: Sequence[NewJob]) -> list[Submitted]:
+    """See `Store.spawn`. Everything is sent at once; whether the claim holds is looked at before the commit."""
+    settling = Settling(children, parent_claim=claim.number)
+    places = settling.open()
+    if not places:
+        return []
+    spawned = {"parent": claim.job, "claim": claim.number, "child_keys": [child.child_key for child in children]}
+    async with talk.together():
+        holding = await talk.ask("parent_held", scalar_row, session=session, parent=claim.job, claim=claim.number)
+        sending = await talk.ask("send_again", args_row(_SentAgain), **spawned)
+        await talk.do("note_spawn", **spawned)
+        submitting = await talk.ask("submit", _submitted, **settling.values(places))
+        if not await holding.fetchall():
+            raise no_more_children(claim)
+        again = await sending.fetchall()
+        settling.settle(places, await submitting.fetchall())
+        await _settle(talk, settling)
+        queues = {child.policy.queue for child in children} | {one.queue for one in again}
+        await talk.tell(News(ready=queues, jobs=[one.job for one in again]))
+    return settling.answers()
+
+
 async def submit_within(talk: Talk, jobs: Sequence[NewJob]) -> list[Submitted]:
     """See `Store.submit_within`."""
     settling = Settling(jobs)
-    while places := settling.open():
-        settling.settle(places, await talk.rows("submit", _submitted, **settling.values(places)))
+    await _settle(talk, settling)
     await talk.tell(news_of(jobs))
     return settling.answers()
 
@@ -91,6 +115,17 @@ def submit_within_sync(connection: psycopg.Connection[TupleRow], jobs: Sequence[
 def news_of(jobs: Sequence[NewJob]) -> News:
     """A scheduled job is news for its queue too: someone may be waiting for a later one."""
     return News(ready={job.policy.queue for job in jobs})
+
+
+async def _settle(talk: Talk, settling: Settling) -> None:
+    """Insert what has no answer yet, within a transaction."""
+    while places := settling.open():
+        settling.settle(places, await talk.rows("submit", _submitted, **settling.values(places)))
+
+
+class _SentAgain(NamedTuple):
+    job: UUID
+    queue: str
 
 
 def blocking_connection(connection: object) -> psycopg.Connection[TupleRow]:

@@ -11,9 +11,9 @@ from operator import attrgetter
 from typing import Final
 from uuid import UUID
 
-from heavyjobs.errors import ClaimLost
-from heavyjobs.model import ClaimKey, short_id
+from heavyjobs.model import ClaimKey
 from heavyjobs.store.protocol import Claimed, Topic, Want
+from heavyjobs.store.refusals import claim_lost
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.sessions import fenced
 from heavyjobs.store.sqlite.sql import SQL
@@ -128,7 +128,7 @@ def held(connection: sqlite3.Connection, session: UUID) -> Sequence[Claimed]:
 
 def checkpoint(connection: sqlite3.Connection, session: UUID, claim: ClaimKey, data: JsonText) -> None:
     if connection.execute(SQL["checkpoint"], {**_claim(session, claim), "data": data}).rowcount == 0:
-        raise ClaimLost(f"job {short_id(claim.job)}: claim {claim.number} is not held by this coordinator any more")
+        raise claim_lost(claim)
 
 
 def holds(connection: sqlite3.Connection, session: UUID, claim: ClaimKey) -> bool:

@@ -20,12 +20,12 @@ INSERT INTO heavyjobs_schema_version (version, min_compatible, migrated_at) VALU
 -- Insert a job, unless its id, its unique key or its child key is taken.
 INSERT INTO heavyjobs_jobs (
        id, kind, version, state, queue, priority, attempts, backoff_seconds, backoff_max_seconds, timeout_seconds,
-       grace_seconds, cpus, memory_bytes, created_at, due_at, ready_at, unique_key, live_key, parent, child_key, depth,
-       parameters)
+       grace_seconds, cpus, memory_bytes, created_at, due_at, ready_at, unique_key, live_key, parent, child_key,
+       parent_claim, depth, parameters)
 VALUES (:id, :kind, :version, CASE WHEN :delay > 0 THEN 'scheduled' ELSE 'ready' END, :queue, :priority, :attempts,
        :backoff_seconds, :backoff_max_seconds, :timeout_seconds, :grace_seconds, :cpus, :memory_bytes, :now,
        CASE WHEN :delay > 0 THEN :now + :delay END, CASE WHEN :delay > 0 THEN NULL ELSE :now END,
-       :unique_key, :unique_key, :parent, :child_key, :depth, :parameters)
+       :unique_key, :unique_key, :parent, :child_key, :parent_claim, :depth, :parameters)
     ON CONFLICT DO NOTHING;
 
 -- name: submitted
@@ -39,6 +39,30 @@ SELECT id, kind, parameters FROM heavyjobs_jobs WHERE parent = :parent AND child
 -- name: live_owner
 -- The live job that has this unique key.
 SELECT id, kind, parameters FROM heavyjobs_jobs WHERE kind = :kind AND live_key = :unique_key;
+
+-- name: parent_held
+-- Whether a job runs under this claim, and no cancel was requested.
+SELECT 1
+  FROM heavyjobs_jobs
+ WHERE id = :parent AND claim = :claim AND state = 'running' AND session = :session AND cancel_requested_at IS NULL;
+
+-- name: send_again
+-- Send children again, in their next epoch, that are dead or cancelled since an earlier claim of their parent.
+UPDATE heavyjobs_jobs
+   SET state = 'ready', epoch = epoch + 1, attempt = 0, unstarted = 0, ready_at = :now, finished_at = NULL,
+       cancel_requested_at = NULL, cancel_grace_seconds = NULL, live_key = unique_key, result = NULL, error = NULL,
+       cause = NULL, parent_claim = :claim
+ WHERE parent = :parent AND child_key IN (SELECT value FROM json_each(:child_keys)) AND state IN ('dead', 'cancelled')
+   AND coalesce(parent_claim, 0) < :claim
+   AND NOT EXISTS (SELECT 1 FROM heavyjobs_jobs AS owners
+                    WHERE owners.kind = heavyjobs_jobs.kind AND owners.live_key = heavyjobs_jobs.unique_key);
+
+-- name: note_spawn
+-- Note which claim of their parent children were last spawned in: should they die from now on, it is in that one.
+UPDATE heavyjobs_jobs
+   SET parent_claim = :claim
+ WHERE parent = :parent AND child_key IN (SELECT value FROM json_each(:child_keys)) AND state <> 'succeeded'
+   AND coalesce(parent_claim, 0) < :claim;
 
 -- name: next_due
 -- When the next scheduled job is due.

@@ -88,6 +88,9 @@ class SqliteStore:
             return []
         return await self._writer.write(lambda db: submitting.submit(db, jobs), durable=True)
 
+    async def spawn(self, session: UUID, claim: ClaimKey, children: Sequence[NewJob]) -> Sequence[Submitted]:
+        return await self._writer.write(lambda db: submitting.spawn(db, session, claim, children), durable=True)
+
     async def submit_within(self, connection: object, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
         return self.submit_within_sync(connection, jobs)
 

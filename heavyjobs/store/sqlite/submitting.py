@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+import orjson
+
 from heavyjobs.errors import UsageError
+from heavyjobs.model import ClaimKey
 from heavyjobs.store.limits import check_jobs
 from heavyjobs.store.protocol import NewJob, Submitted, Topic
+from heavyjobs.store.refusals import no_more_children
 from heavyjobs.store.sqlite.rows import microseconds, now
 from heavyjobs.store.sqlite.sql import SQL
 from heavyjobs.store.sqlite.wakeups import wake
@@ -21,17 +25,30 @@ _REMEDY: Final = (
 )
 
 
-def submit(connection: sqlite3.Connection, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
+def submit(connection: sqlite3.Connection, jobs: Sequence[NewJob], *, parent_claim: int | None = None) -> Sequence[Submitted]:
     check_jobs(jobs)
     # A cursor of our own, because the caller's connection may make other rows than ours does.
     with closing(connection.cursor()) as cursor:
         cursor.row_factory = sqlite3.Row
         start = now()
         # One microsecond apart, so that jobs of one call line up in its order.
-        answers = [_insert(cursor, job, now=start + place) for place, job in enumerate(jobs)]
+        answers = [_insert(cursor, job, now=start + place, parent_claim=parent_claim) for place, job in enumerate(jobs)]
     if any(answer.created for answer in answers):
         wake(connection, Topic.READY)
     return answers
+
+
+def spawn(connection: sqlite3.Connection, session: UUID, claim: ClaimKey, children: Sequence[NewJob]) -> Sequence[Submitted]:
+    """See `Store.spawn`."""
+    check_jobs(children)
+    parent = {"parent": claim.job.bytes, "claim": claim.number}
+    if connection.execute(SQL["parent_held"], {**parent, "session": session.bytes}).fetchone() is None:
+        raise no_more_children(claim)
+    keys = orjson.dumps([child.child_key for child in children]).decode()
+    if connection.execute(SQL["send_again"], {**parent, "child_keys": keys, "now": now()}).rowcount:
+        wake(connection, Topic.READY, Topic.JOBS)
+    connection.execute(SQL["note_spawn"], {**parent, "child_keys": keys})
+    return submit(connection, children, parent_claim=claim.number)
 
 
 def own_connection(connection: object, path: Path, *, where: str) -> sqlite3.Connection:
@@ -50,8 +67,8 @@ def own_connection(connection: object, path: Path, *, where: str) -> sqlite3.Con
     return connection
 
 
-def _insert(cursor: sqlite3.Cursor, job: NewJob, *, now: int) -> Submitted:
-    cursor.execute(SQL["submit"], _parameters(job, now=now))
+def _insert(cursor: sqlite3.Cursor, job: NewJob, *, now: int, parent_claim: int | None) -> Submitted:
+    cursor.execute(SQL["submit"], _parameters(job, now=now, parent_claim=parent_claim))
     if cursor.rowcount == 1:
         return Submitted(job.id, created=True, kind=job.kind, parameters=job.parameters)
     row = (
@@ -64,7 +81,7 @@ def _insert(cursor: sqlite3.Cursor, job: NewJob, *, now: int) -> Submitted:
     return Submitted(UUID(bytes=row["id"]), created=False, kind=row["kind"], parameters=row["parameters"])
 
 
-def _parameters(job: NewJob, *, now: int) -> dict[str, object]:
+def _parameters(job: NewJob, *, now: int, parent_claim: int | None) -> dict[str, object]:
     policy = job.policy
     return {
         "id": job.id.bytes,
@@ -84,6 +101,7 @@ def _parameters(job: NewJob, *, now: int) -> dict[str, object]:
         "unique_key": job.unique_key,
         "parent": job.parent and job.parent.bytes,
         "child_key": job.child_key,
+        "parent_claim": parent_claim,
         "depth": job.depth,
         "parameters": job.parameters,
     }

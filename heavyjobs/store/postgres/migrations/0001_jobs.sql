@@ -41,6 +41,7 @@ CREATE TABLE heavyjobs.jobs (
     live_key            text,
     parent              uuid,
     child_key           text,
+    parent_claim        bigint,                               -- the newest of the parent's claims that spawned this
     depth               integer          NOT NULL DEFAULT 0,
     parameters          json             NOT NULL,
     checkpoint          json,

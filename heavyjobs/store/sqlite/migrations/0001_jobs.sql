@@ -38,6 +38,7 @@ CREATE TABLE heavyjobs_jobs (
     live_key             TEXT,
     parent               BLOB,
     child_key            TEXT,
+    parent_claim         INTEGER,
     depth                INTEGER NOT NULL DEFAULT 0,
     parameters           TEXT    NOT NULL,
     checkpoint           TEXT,
