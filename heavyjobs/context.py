@@ -292,6 +292,8 @@ class Context(_Base[S, E]):
     def spawn(self, job: Job[R, Any, E2], *, key: str | None = None) -> Child[R, E2]:
         """Submit a child. Idempotent over re-runs: the same key finds the same child, finished or not.
 
+        Only a child that ended without a result before this run began is sent again, with a new budget of attempts.
+
         Args:
             key: names it among its siblings; by default made from its kind, parameters and a count of equal ones.
 
