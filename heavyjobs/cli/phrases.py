@@ -77,7 +77,7 @@ def wall_seconds(invocation: InvocationRecord) -> float:
 
 
 def how_it_ended(invocation: InvocationRecord) -> str:
-    """`succeeded in 9 min 29 s`, `crashed after 41 min 00 s: killed by signal 9`."""
+    """`succeeded in 9 min 29 s`, `crashed after 41 min 00 s: killed by signal 9`; nothing is said twice."""
     time = show_seconds(wall_seconds(invocation))
     match invocation.ending:
         case None:
@@ -85,16 +85,34 @@ def how_it_ended(invocation: InvocationRecord) -> str:
         case Ending.SUCCEEDED:
             return f"succeeded in {time}"
         case ending:
-            reason = f": {why(invocation.cause)}" if invocation.cause and invocation.cause.message else ""
-            return f"{ending.value.replace('_', ' ')} after {time}{reason}"
+            reason = why(invocation.cause, after=time) if invocation.cause else ""
+            return f"{ending_words(ending)} after {time}" + (f": {reason}" if reason else "")
 
 
-def why(cause: Cause) -> str:
-    """`OSError: disk full`, the type once, however the message begins; a typed error by its fields, not as JSON."""
+def ending_words(ending: Ending) -> str:
+    return ending.value.replace("_", " ")
+
+
+def why(cause: Cause, *, after: str = "") -> str:
+    """`OSError: disk full`, the type once, however the message begins; a typed error by its fields, not as JSON.
+
+    Of heavyjobs' own messages only what is not told beside them: neither the ending nor `after`, how long it took.
+    """
     name, message = type_name(cause), one_line(cause.message)
-    if cause.ending is Ending.FAILED and message.startswith("{"):
-        message = ", ".join(f"{field} {text}" for field, text in _fields(cause.message)) or message
-    return f"{name}: {message}" if name and not message.startswith(name) else message
+    if cause.ending is Ending.FAILED and (stored := cause.message.removeprefix(f"{name}: ")).startswith("{"):
+        message = ", ".join(f"{field} {text}" for field, text in _fields(stored)) or message
+    if not name:
+        return _beside(message, ending_words(cause.ending), after)
+    return message if message.startswith(name) else f"{name}: {message}"
+
+
+def _beside(message: str, ending: str, after: str) -> str:
+    """`killed by signal 9 after 41 min 00 s, out of memory (used 1 GiB)` → `killed by signal 9 (used 1 GiB)`."""
+    message = message.replace(f", {ending}", "", 1)
+    if after:
+        message = message.replace(f" after {after}", "", 1)
+    message = message.removeprefix(ending)
+    return message.removeprefix(":").lstrip()
 
 
 def one_line(text: str) -> str:
@@ -137,23 +155,25 @@ def progress_of(status: Any) -> tuple[float, float] | None:
 
 
 def status_line(status: Any) -> str:
-    """A status in one line: `61 %   23.4 GiB   71.0 MiB/s   3 min 00 s left`, or its fields."""
+    """A status in one line: `61 %   23.4 GiB   71.0 MiB/s   3 min 00 s left`, `60 %   3 of 5`, or its fields."""
     if not isinstance(status, dict):
         return value_text("", status)
     named = cast("dict[str, Any]", status)
     if (progress := progress_of(named)) is None:
         return ", ".join(f"{safe(name)} {value_text(name, value)}" for name, value in named.items() if value not in (None, ""))
     done, total = progress
-    return _GAP.join([safe(text) for text in (_phase(named), f"{100 * done / total:.0f} %", *_details(named, done)) if text])
+    return _GAP.join(
+        [safe(text) for text in (_phase(named), f"{100 * done / total:.0f} %", *_details(named, done, total)) if text]
+    )
 
 
 def _phase(status: Mapping[str, Any]) -> str:
     return str(status.get("phase") or "")
 
 
-def _details(status: Mapping[str, Any], done: float) -> list[str]:
+def _details(status: Mapping[str, Any], done: float, total: float) -> list[str]:
     unit = str(status.get("unit") or "")
-    parts = [_amount(done, unit)]
+    parts = [_amount(done, unit) if unit else f"{_count(done)} of {_count(total)}"]
     if isinstance(rate := status.get("rate"), int | float) and rate > 0:
         parts.append(f"{_amount(rate, unit)}/s")
     if isinstance(left := status.get("left_seconds"), int | float) and left >= 0:
@@ -164,7 +184,11 @@ def _details(status: Mapping[str, Any], done: float) -> list[str]:
 def _amount(number: float, unit: str) -> str:
     if unit == "bytes":
         return show_bytes(number)
-    return f"{number:,.0f} {unit.removesuffix('s') if number == 1 else unit}".rstrip()
+    return f"{_count(number)} {unit.removesuffix('s') if number == 1 else unit}".rstrip()
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if number == round(number) else f"{number:,.1f}"
 
 
 # -- values

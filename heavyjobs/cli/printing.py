@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from heavyjobs.cli import exits
 from heavyjobs.cli.documents import job_document
 from heavyjobs.cli.exits import Exit
-from heavyjobs.cli.phrases import facts, standing, type_name, why
+from heavyjobs.cli.phrases import ending_words, facts, standing, type_name, why
 from heavyjobs.cli.render import COLOURS, answer, columns, paint, safe, to_json
-from heavyjobs.model import JobRecord, short_id
+from heavyjobs.model import JobRecord, JobState, short_id
 
 _INDENT = "  "
 
@@ -41,9 +41,27 @@ def print_ending(job: JobRecord, *, json_: bool) -> Exit:
 
 def print_outcome(job: JobRecord) -> None:
     """Print the result, or why there is none."""
-    if job.cause and job.state.ended and job.result is None:
+    if job.state is JobState.DEAD and job.cause:
         answer(_INDENT + cause_line(job))
-    for line in fact_lines(facts(job.result) or facts(job.error)):
+    _print_facts(job.result or job.error)
+
+
+def print_last_line(job: JobRecord) -> None:
+    """Print what is left to say of a job whose attempts were told: the result, or the state that it ended in."""
+    if job.state is JobState.SUCCEEDED:
+        _print_facts(job.result)
+    else:
+        answer(paint(_end(job), COLOURS[job.state]))
+
+
+def _end(job: JobRecord) -> str:
+    if job.state is not JobState.DEAD:
+        return job.state.value
+    return f"dead after attempt {job.attempt} of {job.policy.attempts}" if job.attempt else "dead, never started"
+
+
+def _print_facts(text: str | None) -> None:
+    for line in fact_lines(facts(text)):
         answer(line)
 
 
@@ -58,5 +76,5 @@ def cause_line(job: JobRecord) -> str:
     """`raised: OSError: disk full`; of a typed error, whose fields are shown elsewhere, only the name."""
     if job.cause is None:
         return ""
-    ending = job.cause.ending.value.replace("_", " ")
-    return f"{ending}: {type_name(job.cause)}" if job.error and job.cause.type else f"{ending}: {why(job.cause)}"
+    reason = type_name(job.cause) if job.error and job.cause.type else why(job.cause)
+    return ending_words(job.cause.ending) + (f": {reason}" if reason else "")

@@ -8,6 +8,7 @@ from heavyjobs.cli.common import as_json, common
 from heavyjobs.cli.durations import duration
 from heavyjobs.cli.printing import print_ending
 from heavyjobs.cli.session import with_client
+from heavyjobs.cli.unserved import remarking_when_unserved
 from heavyjobs.client import Client
 from heavyjobs.model import JobRecord
 
@@ -27,5 +28,6 @@ def command(job: str, timeout: float | None, *, json_: bool) -> int:
 
 async def _wait(client: Client, tail: str, timeout: float | None) -> JobRecord:
     handle = client.handle(await client.find(tail))
-    await handle.wait(timeout)
+    async with remarking_when_unserved(client, handle.id):
+        await handle.wait(timeout)
     return await handle.job()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -19,12 +20,14 @@ from heavyjobs.cli.app import app
 from heavyjobs.model import Bill, Cause, ClaimKey, Ending, JobRecord, Move
 from heavyjobs.store import Store, open_store
 from heavyjobs.store.protocol import End, Filter
-from heavyjobs.testing.contract.harness import DEADLINE_SECONDS, DEATH, SUCCESS, chunk, news, register, take, want
+from heavyjobs.testing.contract.harness import DEADLINE_SECONDS, DEATH, SUCCESS, chunk, new_session, news, take, want
 from heavyjobs.values import JsonText
 
 T = TypeVar("T")
 
 HERE: Final = Path(__file__).parent
+QUEUES: Final = {"default": 4, "films": 2}
+KINDS: Final = {"film.cut": 1, "film.play": 1}
 BILL: Final = Bill(wall_seconds=569.0, cpu_seconds=1022.0, memory_peak_bytes=412 << 20, read_bytes=1 << 30, written_bytes=0)
 
 
@@ -73,8 +76,10 @@ class Stage:
         )
 
     def submit(self, *arguments: str) -> str:
-        """The id of a new job."""
-        job: str = self.document("submit", "film.cut", "--source", "a.mkv", *arguments)["id"]
+        """The id of a new job; whatever is remarked about coordinators."""
+        result = self.run("submit", "film.cut", "--source", "a.mkv", *arguments, "--json")
+        assert result.exit_code == 0, result.output
+        job: str = json.loads(result.stdout)["id"]
         return job
 
     # -- the coordinator
@@ -85,10 +90,17 @@ class Stage:
         async def playing() -> T:
             async with open_store(self.url) as store:
                 await store.migrate()
-                self._session = self._session or await register(store)
+                if self._session is None:
+                    session = replace(new_session(), queues=QUEUES, kinds=KINDS)
+                    await store.register(session)
+                    self._session = session.id
                 return await work(store, self._session)
 
         return asyncio.run(playing())
+
+    def serve(self) -> None:
+        """Let a coordinator be there."""
+        self.play(lambda store, _: store.check_schema())
 
     def jobs(self) -> Sequence[JobRecord]:
         return self.play(lambda store, _: store.list(Filter()))

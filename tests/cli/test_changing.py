@@ -124,8 +124,8 @@ def test_coordinators_are_listed_with_what_they_serve(stage: Stage) -> None:
     header, row = stage.answer("coordinators").splitlines()
 
     assert header.split() == ["id", "name", "state", "queues", "running", "started", "last", "tick", "release"]
-    assert row.split()[1:6] == ["host-a", "running", "default", "4", "1"]
-    assert stage.document("coordinators")[0]["kinds"] == {"demo.work": 1}
+    assert row.split()[1:8] == ["host-a", "running", "default", "4,", "films", "2", "1"]
+    assert stage.document("coordinators")[0]["kinds"] == {"film.cut": 1, "film.play": 1}
 
 
 def test_no_coordinator_is_a_remark_that_says_what_would_do(stage: Stage) -> None:
@@ -146,7 +146,7 @@ def test_a_coordinator_is_asked_to_drain_by_host_id_or_all(stage: Stage, by: str
 
 
 def test_draining_with_wait_returns_when_the_coordinator_has_ended(stage: Stage) -> None:
-    stage.play(lambda store, _: store.check_schema())
+    stage.serve()
     with stage.start("drain", "host-a", "--wait") as process:
         assert process.stdout
         stage.until(lambda: stage.document("coordinators")[0]["drain_requested_at"] is not None)
@@ -167,7 +167,7 @@ def test_drain_wants_to_know_whom(stage: Stage, arguments: list[str]) -> None:
 
 
 def test_drain_of_an_unknown_host_says_which_there_are(stage: Stage) -> None:
-    stage.play(lambda store, _: store.check_schema())
+    stage.serve()
 
     result = stage.run("drain", "host-b")
 
