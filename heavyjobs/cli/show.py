@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 import click
 
@@ -10,13 +11,16 @@ from heavyjobs.cli.common import as_json, common
 from heavyjobs.cli.documents import job_document
 from heavyjobs.cli.phrases import cost, facts, how_it_ended, place
 from heavyjobs.cli.printing import cause_line, fact_lines, headline
-from heavyjobs.cli.render import answer, clock, columns, dim, safe, safe_lines, to_json
+from heavyjobs.cli.render import answer, clock, columns, dim, paint, paint_state, safe, safe_lines, to_json
 from heavyjobs.cli.session import with_client
+from heavyjobs.cli.unserved import unserved_now
 from heavyjobs.client import Client
 from heavyjobs.model import Ending, InvocationRecord, JobRecord, Policy, short_id
 from heavyjobs.units import show_bytes, show_seconds
 
-_INDENT = "  "
+CHILDREN_MAX: Final = 20
+
+_INDENT: Final = "  "
 
 
 @common
@@ -26,23 +30,43 @@ _INDENT = "  "
 def command(job: str, *, json_: bool) -> None:
     """Show all about a job.
 
-    Its parameters, status, result or error, and how each attempt ended and what it cost.
+    Its parameters, status, result or error, how each attempt ended and what it cost, what it spawned; and why it waits, when
+    nobody will run it.
     """
-    record, invocations = with_client(lambda client: _read(client, job))
+    found = with_client(lambda client: _read(client, job))
     if json_:
-        answer(to_json(job_document(record, invocations)))
+        answer(to_json(job_document(found.job, found.invocations)))
         return
-    for line in _page(record, invocations):
+    for line in _page(found):
         answer(line)
 
 
-async def _read(client: Client, tail: str) -> tuple[JobRecord, Sequence[InvocationRecord]]:
+class _Found(NamedTuple):
+    """All that is to be shown.
+
+    Attributes:
+        unserved: why nobody will run it, as lines.
+        children: oldest first; at most `CHILDREN_MAX`, the newest of more.
+    """
+
+    job: JobRecord
+    invocations: Sequence[InvocationRecord]
+    children: Sequence[JobRecord]
+    unserved: Sequence[str]
+
+
+async def _read(client: Client, tail: str) -> _Found:
     job = await client.find(tail)
-    return await client.get(job), await client.invocations(job)
+    record = await client.get(job)
+    invocations = await client.invocations(job)
+    children = await client.list(parent=job, limit=CHILDREN_MAX)
+    return _Found(record, invocations, children[::-1], await unserved_now(client, record))
 
 
-def _page(job: JobRecord, invocations: Sequence[InvocationRecord]) -> Iterator[str]:
+def _page(found: _Found) -> Iterator[str]:
+    job, invocations = found.job, found.invocations
     yield "  ".join(headline(job))
+    yield from (paint(line, "yellow") for line in found.unserved)
     yield ""
     yield from columns(list(_head(job)))
     yield from _section("parameters", facts(job.parameters))
@@ -51,9 +75,8 @@ def _page(job: JobRecord, invocations: Sequence[InvocationRecord]) -> Iterator[s
     yield from _section("result", facts(job.result))
     yield from _cause(job)
     yield from _section("error", facts(job.error))
-    if invocations:
-        yield from ("", dim("attempts"))
-        yield from (_INDENT + line for line in columns([_attempt(invocation) for invocation in invocations]))
+    yield from _attempts(job, invocations)
+    yield from _children(job, found.children)
 
 
 def _head(job: JobRecord) -> Iterator[tuple[str, str]]:
@@ -95,6 +118,26 @@ def _cause(job: JobRecord) -> Iterator[str]:
         yield from ("", dim("cause"), _INDENT + cause_line(job))
         if job.cause.ending is not Ending.CANCELLED:  # where a cancel found the job is no fault of it
             yield from (_INDENT + line for line in safe_lines(job.cause.traceback or ""))
+
+
+def _attempts(job: JobRecord, invocations: Sequence[InvocationRecord]) -> Iterator[str]:
+    """The attempts, under a title for each epoch where there is more than one."""
+    told = 0
+    for invocation, line in zip(invocations, columns([_attempt(invocation) for invocation in invocations]), strict=True):
+        if invocation.epoch != told:
+            told = invocation.epoch
+            yield from ("", dim("attempts" if job.epoch == 1 else f"attempts of epoch {told}"))
+        yield _INDENT + line
+
+
+def _children(job: JobRecord, children: Sequence[JobRecord]) -> Iterator[str]:
+    if not children:
+        return
+    yield from ("", dim("children"))
+    for line in columns([[short_id(child.id), safe(child.kind), paint_state(child.state)] for child in children]):
+        yield _INDENT + line
+    if len(children) == CHILDREN_MAX:
+        yield f"{_INDENT}the newest {CHILDREN_MAX}; heavyjobs list --parent {short_id(job.id)} lists all"
 
 
 def _attempt(invocation: InvocationRecord) -> list[str]:

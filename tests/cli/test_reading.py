@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from uuid import UUID
 
 import pytest
 
@@ -10,9 +11,17 @@ from heavyjobs.cli.exits import Exit
 from heavyjobs.logs import encode_lines, join_lines
 from heavyjobs.model import Cause, Ending, JobState, Move, Source, short_id
 from heavyjobs.store.protocol import LogChunk
+from heavyjobs.testing.contract.harness import new_job
 from tests.cli.stage import Stage
 
 CRASH = Cause(Ending.CRASHED, "killed by signal 9", signal=9)
+
+
+def spawned(stage: Stage, parent: str, *, key: str = "k") -> str:
+    """The id of a new child."""
+    child = new_job(parent=UUID(parent), child_key=key, depth=1)
+    stage.play(lambda store, _: store.submit([child]))
+    return str(child.id)
 
 
 @pytest.fixture
@@ -51,6 +60,15 @@ def test_a_list_is_filtered_and_limited(stage: Stage) -> None:
 
     assert [json.loads(line)["id"] for line in found] == [ready]
     assert len(stage.answer("list", "--limit", "2", "--json").splitlines()) == 2
+
+
+def test_a_list_is_limited_to_what_a_job_spawned(stage: Stage) -> None:
+    parent = stage.submit()
+    child = spawned(stage, parent)
+
+    (found,) = stage.answer("list", "--parent", parent, "--json").splitlines()
+
+    assert json.loads(found)["id"] == child
 
 
 def test_an_empty_list_is_a_remark_and_no_answer(stage: Stage) -> None:
@@ -118,6 +136,31 @@ def test_show_as_json_embeds_what_the_job_stored(stage: Stage, retried: str) -> 
     assert (second["status"], second["bill"]["memory_peak_bytes"]) == ({"done": 1, "total": 2}, 412 << 20)
 
 
+def test_show_of_a_parent_lists_its_children(stage: Stage) -> None:
+    parent = stage.submit()
+    stage.claim()
+    children = [spawned(stage, parent, key=str(number)) for number in range(2)]
+
+    page = stage.answer("show", parent).splitlines()
+
+    told = [f"  {child[:8]}-{child[-6:]}  demo.work  ready" for child in children]
+    assert page[-3:] == ["children", *told]
+
+
+def test_show_of_a_job_that_was_sent_again_tells_its_epochs(stage: Stage) -> None:
+    job = stage.submit()
+    stage.die(stage.claim(), CRASH)
+    stage.answer("retry", job)
+    stage.succeed(stage.claim())
+
+    page = stage.answer("show", job).splitlines()
+
+    first, second = page.index("attempts of epoch 1"), page.index("attempts of epoch 2")
+    assert page[first + 1].split()[0] == page[second + 1].split()[0] == "1"
+    assert "crashed" in page[first + 1]
+    assert "succeeded" in page[second + 1]
+
+
 @pytest.mark.parametrize("cut", [lambda job: job, lambda job: job[-6:], lambda job: f"{job[:8]}-{job[-6:]}", str.upper])
 def test_a_job_is_found_by_its_id_its_end_or_its_short_form(stage: Stage, cut: object) -> None:
     job = stage.submit()
@@ -161,6 +204,53 @@ def test_an_attempt_that_said_nothing_is_told_too(stage: Stage) -> None:
 def test_one_attempt_can_be_chosen_and_read_raw(stage: Stage, retried: str) -> None:
     assert stage.answer("logs", retried, "--attempt", "1", "--raw") == "one\ntwo\n"
     assert stage.answer("logs", retried, "--attempt", "2", "--raw", "-f") == "three\n"
+
+
+def test_an_attempt_is_one_of_the_newest_epoch_unless_another_is_named(stage: Stage) -> None:
+    job = stage.submit()
+    for text in ("old", "new"):
+        claim = stage.claim()
+        stage.say(claim, text)
+        stage.die(claim, CRASH)
+        stage.answer("retry", job)
+
+    assert stage.answer("logs", job, "--raw", "--attempt", "1", "--epoch", "1") == "old\n"
+    assert stage.answer("logs", job, "--raw", "--epoch", "2") == "new\n"
+    assert stage.run("logs", job, "--attempt", "1").stderr == (
+        f"heavyjobs: job {job[:8]}-{job[-6:]}: no attempt 1 in epoch 3; "
+        "attempts there are: epoch 1: 1; epoch 2: 1; epoch 3: none yet; --epoch chooses\n"
+    )
+
+
+def test_an_attempt_that_is_still_to_come_is_waited_for(stage: Stage) -> None:
+    job = stage.submit()
+    stage.die(stage.claim(), CRASH)
+    stage.answer("retry", job)
+    with stage.start("logs", job, "-f", "--attempt", "2") as process:
+        assert process.stdout
+        stage.die(stage.claim(), CRASH, move=Move(JobState.READY))
+        second = stage.claim()
+        stage.say(second, "two")
+        header = process.stdout.readline()
+        stage.succeed(second)
+        rest = process.stdout.read().splitlines()
+
+        assert process.wait() == Exit.OK
+    assert header.startswith("attempt 2 of epoch 2   host-a, slot 2")
+    assert rest[0].endswith("    two")
+
+
+def test_an_attempt_that_cannot_come_any_more_is_not_waited_for(stage: Stage) -> None:
+    job = stage.submit()
+
+    result = stage.run("logs", job, "-f", "--attempt", "3")  # of 2
+
+    assert (result.exit_code, result.stdout) == (Exit.USAGE, "")
+    assert result.stderr.endswith(": no attempt 3; attempts: none yet\n")
+
+
+def test_an_epoch_cannot_be_followed_as_a_whole(stage: Stage) -> None:
+    assert stage.run("logs", "1", "-f", "--epoch", "1").stderr == "heavyjobs: logs: with -f, --epoch needs --attempt\n"
 
 
 def test_logs_as_json_are_one_object_per_line(stage: Stage, retried: str) -> None:
