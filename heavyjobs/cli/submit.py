@@ -13,14 +13,15 @@ from typing import Any, Final, cast
 import click
 from typing_extensions import override
 
-from heavyjobs.cli.common import common, common_options, import_job_types, remark_all, the_common
-from heavyjobs.cli.durations import duration
+from heavyjobs.cli.common import DEFAULT_FILE, common, common_options, import_job_types, remark_all, the_common
+from heavyjobs.cli.durations import duration, size
 from heavyjobs.cli.fields import FieldOption, field_options, values
 from heavyjobs.cli.submitting import submit
-from heavyjobs.errors import InvalidParameters
+from heavyjobs.cli.tables import is_table, table_lines
+from heavyjobs.errors import InvalidParameters, UnknownKind
 from heavyjobs.job import AnyJob, JobConfig, job_type, kinds
 
-OVERRIDES: Final = ("queue", "priority", "attempts", "timeout")
+OVERRIDES: Final = ("queue", "priority", "attempts", "timeout", "memory", "cpus")
 
 
 class Kinds(click.Group):
@@ -42,35 +43,43 @@ class Kinds(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in kinds():
             remark_all(import_job_types(the_common(ctx).settings()))
-        return KindCommand(job_type(cmd_name))
+        return KindCommand(_known(cmd_name, ctx))
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(kind, summary(kinds()[kind])) for kind in self.list_commands(ctx)]
         with formatter.section("Kinds"):
-            formatter.write_dl(rows or [("none", "name the modules that define job types in the configuration")])
+            formatter.write_dl(rows or [("none", "list the modules that define job types under modules in heavyjobs.toml")])
+        with formatter.section("Options of every kind"):
+            formatter.write_dl(_help_rows(own_options(), ctx))
 
 
 class KindCommand(click.Command):
     """`heavyjobs submit KIND`."""
 
     def __init__(self, job: type[AnyJob]) -> None:
-        own = _own_options()
+        own = [*own_options(), *common_options()]
         taken = {"--help", *(name for option in own for name in option.opts)}
         self.fields: Final = field_options(job, taken=taken)
         super().__init__(
             job.kind,
             params=[*(field.option for field in self.fields), *own],
-            help=explanation(job),
+            help=inspect.getdoc(job) if job.__doc__ else None,
             callback=partial(_submit, job, self.fields),
         )
+
+    @override
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(explanation(self.help or "", width=formatter.width - formatter.current_indent))
 
     @override
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         fields = [field.option for field in self.fields]
         rest = [parameter for parameter in self.get_params(ctx) if parameter not in fields]
         for title, options in (("Parameters", fields), ("Options", rest)):
-            if rows := [row for option in options if (row := option.get_help_record(ctx))]:
+            if rows := _help_rows(options, ctx):
                 with formatter.section(title):
                     formatter.write_dl(rows)
 
@@ -80,7 +89,7 @@ class KindCommand(click.Command):
 def command() -> None:
     """Submit a job.
 
-    `heavyjobs submit KIND --help` shows the parameters of a kind.
+    `heavyjobs submit KIND --help` shows the parameters of a kind, which are options too.
     """
 
 
@@ -89,12 +98,29 @@ def summary(job: type[AnyJob]) -> str:
     return (inspect.getdoc(job) or "").partition("\n")[0] if job.__doc__ else ""
 
 
-def explanation(job: type[AnyJob]) -> str:
-    """The docstring of a job type for click, which keeps the lines of tables and lists only where it is told to."""
-    paragraphs = (inspect.getdoc(job) or "").split("\n\n") if job.__doc__ else []
-    return "\n\n".join(
-        f"\b\n{paragraph}" if re.search(r"^(\||[-*] |\s)", paragraph, re.MULTILINE) else paragraph for paragraph in paragraphs
-    )
+def explanation(text: str, *, width: int) -> str:
+    """A docstring for click, which keeps lines only where it is told to: those of lists, and of tables made to fit."""
+    return "\n\n".join(_paragraph(paragraph, width) for paragraph in text.split("\n\n"))
+
+
+def _paragraph(text: str, width: int) -> str:
+    if is_table(text):
+        text = "\n".join(table_lines(text, width=width))
+    elif not re.search(r"^([-*] |\s)", text, re.MULTILINE):
+        return text
+    return f"\b\n{text}"
+
+
+def _help_rows(options: Sequence[click.Parameter], ctx: click.Context) -> list[tuple[str, str]]:
+    return [row for option in options if (row := option.get_help_record(ctx))]
+
+
+def _known(kind: str, ctx: click.Context) -> type[AnyJob]:
+    try:
+        return job_type(kind)
+    except UnknownKind as error:
+        file = the_common(ctx).file() or DEFAULT_FILE
+        raise UnknownKind(f"{error}\none of your own is known once its module is listed under modules in {file}") from None
 
 
 def _named_file(args: Sequence[str]) -> str | None:
@@ -106,7 +132,8 @@ def _named_file(args: Sequence[str]) -> str | None:
     return None
 
 
-def _own_options() -> list[click.Option]:
+def own_options() -> list[click.Option]:
+    """What can be said of a job of any kind, beside its parameters."""
     return [
         click.Option(
             ["--parameters"], metavar="JSON", help="All parameters as a JSON object, - for stdin; options come on top."
@@ -117,10 +144,11 @@ def _own_options() -> list[click.Option]:
         click.Option(["--priority"], type=int, help="Higher starts first."),
         click.Option(["--attempts"], type=int, help="Tries in all."),
         click.Option(["--timeout"], type=duration, help="Of one try."),
+        click.Option(["--memory"], type=size, help="Of its whole process tree."),
+        click.Option(["--cpus"], type=float, help="Processors it will use."),
         click.Option(["--wait"], is_flag=True, help="Wait until the job has ended; the exit code tells how."),
-        click.Option(["-f", "--follow"], is_flag=True, help="The same, and show its log."),
+        click.Option(["-f", "--follow"], is_flag=True, help="The same, and show its log as logs -f does."),
         click.Option(["--json", "json_"], is_flag=True, help="Print JSON."),
-        *common_options(),
     ]
 
 

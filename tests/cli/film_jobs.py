@@ -34,6 +34,10 @@ class Cut(Job[Scenes, Cutting, Torn], kind="film.cut"):
 
     - by colour
     - by sound
+
+    | wrong | told as |
+    | --- | --- |
+    | it is torn | `Torn` |
     """
 
     source: str = Field(description="The film.")

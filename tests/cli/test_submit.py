@@ -11,6 +11,8 @@ from tests.cli.stage import Stage
 
 
 def test_a_submitted_job_is_told_in_one_line_and_stored_as_its_type_says(stage: Stage) -> None:
+    stage.serve()
+
     answer = stage.answer(
         "submit", "film.cut", "--source", "a.mkv", "--scenes", "3", "--tags", "x", "--tags", "y", "--param-wait"
     )
@@ -35,16 +37,19 @@ def test_options_come_on_top_of_whole_parameters_from_stdin(stage: Stage) -> Non
 
 def test_how_it_is_run_can_be_said_over_what_its_type_says(stage: Stage) -> None:
     over = ["--queue", "late", "--priority", "-5", "--attempts", "7", "--timeout", "2h", "--delay", "10m"]
+    over += ["--memory", "2GiB", "--cpus", "1.5"]
 
     job = stage.document("show", stage.submit(*over))
 
     policy = job["policy"]
     assert (policy["queue"], policy["priority"], policy["attempts"], policy["timeout_seconds"]) == ("late", -5, 7, 7200.0)
+    assert (policy["memory_bytes"], policy["cpus"]) == (2 << 30, 1.5)
     assert policy["backoff_seconds"] == 0
     assert job["state"] == "scheduled"
 
 
 def test_a_unique_key_that_is_taken_submits_nothing_and_says_so(stage: Stage) -> None:
+    stage.serve()
     first = stage.submit("--unique", "film:1")
 
     result = stage.run("submit", "film.cut", "--source", "b.mkv", "--unique", "film:1")
@@ -62,6 +67,13 @@ def test_the_help_of_submit_lists_the_kinds_with_what_they_do(stage: Stage) -> N
     assert not stage.database.exists()
 
 
+def test_the_help_of_submit_lists_the_options_of_every_kind(stage: Stage) -> None:
+    common = stage.answer("submit", "--help").partition("Options of every kind:")[2]
+
+    for option in ("--wait", "--follow", "--delay", "--unique", "--queue", "--memory", "--cpus"):
+        assert option in common
+
+
 def test_the_help_of_a_kind_shows_its_parameters_and_keeps_its_lists(stage: Stage) -> None:
     answer = stage.answer("submit", "film.cut", "--help")
 
@@ -71,6 +83,7 @@ def test_the_help_of_a_kind_shows_its_parameters_and_keeps_its_lists(stage: Stag
     assert "--loud / --no-loud" in answer
     assert "--param-wait / --no-param-wait" in answer
     assert "  - by colour\n  - by sound\n" in answer
+    assert "  wrong       told as\n  ----------  -------\n  it is torn  `Torn`\n" in answer
     assert answer.index("Parameters:") < answer.index("--codec [h264|av1]") < answer.index("Options:")
 
 
@@ -100,6 +113,7 @@ def test_modules_of_the_current_folder_are_found(stage: Stage) -> None:
 
 
 def test_waiting_ends_with_the_result(stage: Stage) -> None:
+    stage.serve()
     with stage.start("submit", "film.cut", "--source", "a.mkv", "--follow") as process:
         assert process.stdout
         assert process.stderr
@@ -129,6 +143,19 @@ def test_the_exit_code_of_waiting_tells_a_dead_job(stage: Stage) -> None:
         assert process.wait() == Exit.DEAD
     assert stage.jobs()[0].state is JobState.DEAD
     assert answer.splitlines()[1:] == ["  failed: Torn", "  frame  7"]
+
+
+def test_following_a_job_to_its_death_ends_with_the_state(stage: Stage) -> None:
+    stage.serve()
+    with stage.start("submit", "film.cut", "--source", "a.mkv", "--follow") as process:
+        assert process.stdout
+        process.stdout.readline()
+        stage.die(stage.claim(), Cause(Ending.FAILED, '{"frame":7}', "Torn"), error='{"frame":7}')
+        answer = process.stdout.read().splitlines()
+
+        assert process.wait() == Exit.DEAD
+    assert "    failed after 9 min 29 s: Torn: frame 7   (" in answer[1]
+    assert answer[2:] == ["dead after attempt 1 of 2"]
 
 
 def test_ctrl_c_ends_the_waiting_and_not_the_job(stage: Stage) -> None:

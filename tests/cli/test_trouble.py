@@ -131,7 +131,10 @@ def test_a_configuration_that_is_not_there_is_told(stage: Stage) -> None:
 
 
 def test_an_unknown_kind_is_told_with_the_one_that_was_meant(stage: Stage) -> None:
-    assert refused(stage, "submit", "film.cutt") == "heavyjobs: film.cutt: no such kind; did you mean film.cut?\n"
+    assert refused(stage, "submit", "film.cutt").splitlines() == [
+        "heavyjobs: film.cutt: no such kind; did you mean film.cut?",
+        "heavyjobs: one of your own is known once its module is listed under modules in heavyjobs.toml",
+    ]
 
 
 @pytest.mark.parametrize(
