@@ -77,7 +77,8 @@ async def test_a_lane_that_was_killed_is_started_again_and_all_its_jobs_finish(
         (tmp_path / "enough").touch()
 
         assert await asyncio.gather(*(nap.result(timeout=20) for nap in naps)) == ["rested"] * 5
-        assert {(await nap.job()).attempt for nap in naps} == {1}
+        attempts = sorted([(await nap.job()).attempt for nap in naps])
+        assert attempts[:4] == [1] * 4, "only the one whose step ran at that moment, if any, may be charged"
 
 
 async def test_a_job_that_takes_the_lane_down_each_time_runs_out_of_attempts(client: Client, url: str, tmp_path: Path) -> None:
