@@ -18,6 +18,10 @@ from heavyjobs.store.watching import Watcher
 from heavyjobs.values import NULL, JsonText, decode
 
 
+SPAWNS_AT_ONCE: Final = 4
+"""Large families must not stand before everything else that this host has to say to the database."""
+
+
 class Families:
     """Answers for one session.
 
@@ -33,6 +37,7 @@ class Families:
         self._watcher: Final = watcher
         self._lease: Final = lease
         self._waits_changed: Final = waits_changed
+        self._spawning: Final = asyncio.Semaphore(SPAWNS_AT_ONCE)
 
     async def answer(self, invocation: Invocation, asked: events.Asked) -> None:
         """Answer one request, however long it takes; a database that is away makes it take longer, nothing else."""
@@ -90,7 +95,8 @@ class Families:
             )
             for child in children
         ]
-        submitted = await self._store.spawn(self._session, parent.claim, new)
+        async with self._spawning:
+            submitted = await self._store.spawn(self._session, parent.claim, new)
         for child, found in zip(children, submitted, strict=True):
             _same_or_refuse(child, found)
         return JsonText(events.CHILD_IDS.dump_json([found.id for found in submitted]).decode())
