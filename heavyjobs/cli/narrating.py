@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
@@ -14,16 +15,18 @@ from heavyjobs.model import InvocationRecord, JobRecord, JobState, LogLine, shor
 LOOK_AGAIN_SECONDS: Final = 0.5
 
 
-async def tell_stored(client: Client, job: UUID, teller: Teller, *, attempt: int | None) -> None:
-    """What is stored by now, of all attempts or of one."""
+async def tell_stored(client: Client, job: UUID, teller: Teller, *, attempt: int | None, epoch: int | None) -> None:
+    """What is stored by now, of all attempts or of those chosen."""
     record = await client.get(job)
     handle = client.handle(job)
-    for invocation in chosen(await client.invocations(job), job, attempt=attempt):
+    for invocation in chosen(await client.invocations(job), record, attempt=attempt, epoch=epoch):
         teller.begins(invocation)
         async for line in handle.logs(claim=invocation.claim.number):
             teller.line(line)
         if invocation.ended_at:
             teller.ends(invocation, record)
+        else:
+            teller.idle()
 
 
 async def tell_live(client: Client, job: UUID, teller: Teller) -> JobRecord:
@@ -46,34 +49,68 @@ async def tell_live(client: Client, job: UUID, teller: Teller) -> JobRecord:
                     teller.waits(await client.get(job))
             case _:
                 await narrator.expect()
+                teller.idle()
     return await client.get(job)
 
 
-async def tell_attempt_live(client: Client, job: UUID, teller: Teller, *, attempt: int) -> None:
-    """One attempt that has begun, until it has ended."""
-    (invocation,) = chosen(await client.invocations(job), job, attempt=attempt)
+async def tell_attempt_live(client: Client, job: UUID, teller: Teller, *, attempt: int, epoch: int | None) -> None:
+    """One attempt, which may be still to come, until it has ended."""
+    invocation = await _awaited(client, job, attempt=attempt, epoch=epoch)
     number = invocation.claim.number
     teller.begins(invocation)
     async for line in client.handle(job).logs(claim=number, follow=True):
         teller.line(line)
-    (invocation,) = chosen(await client.invocations(job), job, attempt=attempt)
+    (invocation,) = [one for one in await client.invocations(job) if one.claim.number == number]
     if invocation.ended_at:
         teller.ends(invocation, await client.get(job))
 
 
-def chosen(invocations: Sequence[InvocationRecord], job: UUID, *, attempt: int | None) -> list[InvocationRecord]:
-    """All, or the newest that was that attempt.
+async def _awaited(client: Client, job: UUID, *, attempt: int, epoch: int | None) -> InvocationRecord:
+    while True:
+        record = await client.get(job)  # before the invocations: they are complete when it says that it has ended
+        invocations = await client.invocations(job)
+        if not may_come(record, attempt=attempt, epoch=epoch) or attempt in _attempts(invocations, epoch or record.epoch):
+            return chosen(invocations, record, attempt=attempt, epoch=epoch)[0]
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+
+def may_come(job: JobRecord, *, attempt: int, epoch: int | None) -> bool:
+    """Whether that attempt may still begin."""
+    return not job.state.ended and epoch in {None, job.epoch} and job.attempt < attempt <= job.policy.attempts
+
+
+def chosen(
+    invocations: Sequence[InvocationRecord], job: JobRecord, *, attempt: int | None, epoch: int | None
+) -> list[InvocationRecord]:
+    """All; or all of one epoch; or the newest that was that attempt, of the job's own epoch where none is named.
 
     Raises:
-        UsageError: there was no such attempt; says which there were.
+        UsageError: there is none; says which there are.
     """
-    if attempt is None:
+    if attempt is None and epoch is None:
         return list(invocations)
-    found = [invocation for invocation in invocations if invocation.attempt == attempt]
+    within = epoch or job.epoch
+    found = [one for one in invocations if one.epoch == within and attempt in {None, one.attempt}]
     if not found:
-        there = ", ".join(str(number) for number in sorted({invocation.attempt for invocation in invocations})) or "none yet"
-        raise UsageError(f"job {short_id(job)}: no attempt {attempt}; attempts: {there}")
-    return found[-1:]
+        raise UsageError(f"job {short_id(job.id)}: {_not_there(invocations, job, attempt=attempt, epoch=within)}")
+    return found if attempt is None else found[-1:]
+
+
+def _not_there(invocations: Sequence[InvocationRecord], job: JobRecord, *, attempt: int | None, epoch: int) -> str:
+    if job.epoch == 1 and epoch == 1:
+        return f"no attempt {attempt}; attempts: {_numbers(_attempts(invocations, 1)) or 'none yet'}"
+    what = f"no attempt of epoch {epoch}" if attempt is None else f"no attempt {attempt} in epoch {epoch}"
+    epochs = sorted({one.epoch for one in invocations} | {job.epoch})
+    there = "; ".join(f"epoch {each}: {_numbers(_attempts(invocations, each)) or 'none yet'}" for each in epochs)
+    return f"{what}; attempts there are: {there}; --epoch chooses"
+
+
+def _attempts(invocations: Sequence[InvocationRecord], epoch: int) -> list[int]:
+    return sorted({one.attempt for one in invocations if one.epoch == epoch})
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 class _Narrator:

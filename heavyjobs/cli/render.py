@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
@@ -120,6 +121,16 @@ def clock(when: datetime) -> str:
     """Local time, with the date unless it is today."""
     local = when.astimezone()
     return local.strftime("%H:%M:%S" if local.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M:%S")
+
+
+def stamp(seconds: float) -> str:
+    """The local time of day with the gap after it, as it stands before each line of a story; seconds since 1970."""
+    return f"{_time_of_day(int(seconds))}    "
+
+
+@lru_cache(maxsize=8)
+def _time_of_day(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
 
 
 # -- JSON

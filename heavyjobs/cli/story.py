@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
-from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import click
 
 from heavyjobs.cli.phrases import cost, how_it_ended, next_step, place, waiting
-from heavyjobs.cli.render import Colour, clock, colourful, dim, paint, safe, to_json
+from heavyjobs.cli.render import Colour, clock, colourful, dim, paint, safe, stamp, to_json
 from heavyjobs.cli.screen import Screen
-from heavyjobs.model import Ending, InvocationRecord, JobRecord, LogLine
-
-_GAP: Final = "    "
+from heavyjobs.model import Ending, InvocationRecord, JobRecord, LogLine, Source
 
 
 class Teller(Protocol):
@@ -23,40 +19,68 @@ class Teller(Protocol):
     def begins(self, invocation: InvocationRecord) -> None: ...
     def line(self, line: LogLine) -> None: ...
     def status(self, status: Any) -> None: ...
+    def idle(self) -> None: ...
     def ends(self, invocation: InvocationRecord, job: JobRecord) -> None: ...
     def waits(self, job: JobRecord) -> None: ...
 
 
 class ForPeople(Teller):
-    """Headers, times and endings."""
+    """Headers, times and endings.
+
+    The last line of a log is often the cause of the end, which the line about the end says too: it is told once.
+    """
 
     def __init__(self, screen: Screen) -> None:
         self._screen: Final = screen
         self._continuing = False
+        self._withheld: list[LogLine] = []
 
     def begins(self, invocation: InvocationRecord) -> None:
         when = clock(invocation.started_at or invocation.opened_at)
         date = f"   {when.split()[0]}" if " " in when else ""
-        self._screen.line(_bold(f"attempt {invocation.attempt}   {place(invocation)}{date}"))
+        epoch = f" of epoch {invocation.epoch}" if invocation.epoch > 1 else ""
+        self._screen.line(_bold(f"attempt {invocation.attempt}{epoch}   {place(invocation)}{date}"))
 
     def line(self, line: LogLine) -> None:
-        stamp = "" if self._continuing else dim(_time_of_day(int(line.time))) + _GAP
-        self._continuing = line.continued
-        self._screen.line(stamp + paint(safe(line.text), _colour(line.level)), end="" if line.continued else "\n")
+        if _may_be_a_cause(line) and not self._continuing:
+            self._withheld.append(line)
+        else:
+            self._tell_withheld()
+            self._tell(line)
 
     def status(self, status: Any) -> None:
-        self._screen.status(status, stamp=_time_of_day(int(time.time())) + _GAP)
+        self._tell_withheld()
+        self._screen.status(status, at=time.time())
+
+    def idle(self) -> None:
+        self._tell_withheld()
+        self._screen.idle()
 
     def ends(self, invocation: InvocationRecord, job: JobRecord) -> None:
-        self._screen.status(None, stamp="")
-        stamp = clock(invocation.ended_at).split()[-1] if invocation.ended_at else _time_of_day(int(time.time()))
+        cause = invocation.cause.message.splitlines() if invocation.cause else []
+        if cause and [line.text for line in self._withheld[-len(cause) :]] == cause:
+            del self._withheld[-len(cause) :]
+        self._tell_withheld()
+        at = invocation.ended_at.timestamp() if invocation.ended_at else time.time()
+        self._screen.over(at=at)
         bill = cost(invocation.bill, whole=False)
-        after = next_step(job)
+        after = next_step(job) if invocation.claim.number == job.claim else ""
         text = paint(how_it_ended(invocation), "green" if invocation.ending is Ending.SUCCEEDED else "red")
-        self._screen.line(dim(stamp) + _GAP + text + (f"   ({bill})" if bill else "") + (f"; {after}" if after else ""))
+        self._screen.line(dim(stamp(at)) + text + (f"   ({bill})" if bill else "") + (f"; {after}" if after else ""))
 
     def waits(self, job: JobRecord) -> None:
         self._screen.waits(waiting(job))
+
+    def _tell(self, line: LogLine) -> None:
+        before = "" if self._continuing else dim(stamp(line.time))
+        self._continuing = line.continued
+        text = paint(safe(line.text), _colour(line.level))
+        self._screen.line(before + text, at=line.time, end="" if line.continued else "\n")
+
+    def _tell_withheld(self) -> None:
+        lines, self._withheld = self._withheld, []
+        for line in lines:
+            self._tell(line)
 
 
 class Raw(Teller):
@@ -74,6 +98,9 @@ class Raw(Teller):
     def status(self, status: Any) -> None:
         pass
 
+    def idle(self) -> None:
+        pass
+
     def ends(self, invocation: InvocationRecord, job: JobRecord) -> None:
         pass
 
@@ -89,9 +116,10 @@ class AsJson(Raw):
         self._screen.line(to_json({name: getattr(line, name) for name in names}, lines=True))
 
 
-@lru_cache(maxsize=8)
-def _time_of_day(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
+def _may_be_a_cause(line: LogLine) -> bool:
+    """Whether the coordinator may have said with it why the invocation ends."""
+    level = line.level or 0
+    return line.source is Source.HEAVYJOBS and not line.continued and (level >= 40 or line.text.startswith("handed back"))
 
 
 def _bold(text: str) -> str:
