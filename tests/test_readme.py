@@ -32,12 +32,15 @@ def heavyjobs(command: str, cwd: Path) -> str:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with the README's files and something to digest."""
+    """A folder with the README's files, something to digest and something to pack."""
     for name, body in FILES.items():
         (tmp_path / name).write_text(body, "utf-8")
     (tmp_path / "music").mkdir()
     for number in range(3):
         (tmp_path / "music" / f"{number}.flac").write_bytes(os.urandom(1000))
+    for reel in ("1", "2"):
+        (tmp_path / "film" / reel).mkdir(parents=True)
+        (tmp_path / "film" / reel / "scene").write_bytes(os.urandom(1000))
     return tmp_path
 
 
@@ -63,6 +66,19 @@ def test_application_code_of_the_readme_runs_as_it_stands(place: Path) -> None:
     assert "3 of 3" in said
     assert "digested music/0.flac" in said
     assert said.strip().endswith(f"3 {digest}")
+
+
+@pytest.mark.usefixtures("daemon")
+def test_the_family_of_jobs_of_the_readme_runs_as_it_stands(place: Path) -> None:
+    said = heavyjobs("heavyjobs submit film.pack --film film --wait --json", place)
+
+    packed = {path.name: path.stat().st_size for path in (place / "film").glob("*.tgz")}
+    assert sorted(packed) == ["1.tgz", "2.tgz"]
+    assert json.loads(said)["result"] == sum(packed.values())
+    reels = [json.loads(line)["id"] for line in heavyjobs("heavyjobs list --kind film.pack_reel --json", place).splitlines()]
+    logs = "".join(heavyjobs(f"heavyjobs logs {reel}", place) for reel in reels)
+    assert "packed film/1/scene" in logs
+    assert "packed film/2/scene" in logs
 
 
 def test_every_command_of_the_readme_does_what_it_says(place: Path, daemon: subprocess.Popen[bytes]) -> None:
