@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import click
 
 from heavyjobs.cli.common import as_json, common
 from heavyjobs.cli.narrating import tell_attempt_live, tell_live, tell_stored
+from heavyjobs.cli.phrases import waiting
+from heavyjobs.cli.render import remark
 from heavyjobs.cli.screen import screen_for
 from heavyjobs.cli.session import with_client
 from heavyjobs.cli.story import AsJson, ForPeople, Raw, Teller
-from heavyjobs.cli.unserved import remarking_when_unserved
+from heavyjobs.cli.unserved import remarking_when_unserved, unserved_now
 from heavyjobs.client import Client
 from heavyjobs.errors import UsageError
 
@@ -26,7 +30,10 @@ from heavyjobs.errors import UsageError
 )
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Only that attempt; with -f it may be still to come.")
 @click.option(
-    "--epoch", type=click.IntRange(min=1), metavar="N", help="Of that epoch: each retry begins one.  [default: the newest]"
+    "--epoch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only that epoch: each retry begins one. --attempt alone means the newest.",
 )
 @click.option("--raw", is_flag=True, help="Only the text: no times, no headers.")
 @as_json
@@ -46,9 +53,17 @@ async def _tell(client: Client, tail: str, teller: Teller, *, follow: bool, atte
     job = await client.find(tail)
     if not follow:
         await tell_stored(client, job, teller, attempt=attempt, epoch=epoch)
+        await _remark_when_unclaimed(client, job)
         return
     async with remarking_when_unserved(client, job):
         if attempt is None:
             await tell_live(client, job, teller)
         else:
             await tell_attempt_live(client, job, teller, attempt=attempt, epoch=epoch)
+
+
+async def _remark_when_unclaimed(client: Client, job: UUID) -> None:
+    record = await client.get(job)
+    if record.claim == 0:
+        for line in (f"no attempt yet: {waiting(record)}", *await unserved_now(client, record)):
+            remark(line)

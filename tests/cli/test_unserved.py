@@ -194,5 +194,15 @@ def test_show_of_a_waiting_job_says_why_nobody_will_run_it(stage: Stage) -> None
     assert after == [before[0], *before[2:]]
 
 
+def test_logs_of_a_job_that_was_never_begun_say_so(stage: Stage) -> None:
+    result = stage.run("logs", stage.submit())
+
+    assert (result.exit_code, result.stdout) == (Exit.OK, "")
+    assert result.stderr.splitlines() == [
+        "no attempt yet: ready, in queue films",
+        "no coordinator is running; heavyjobs run starts one",
+    ]
+
+
 def short_id_of(job: str) -> str:
     return f"{job[:8]}-{job[-6:]}"
