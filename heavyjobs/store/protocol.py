@@ -48,7 +48,8 @@ class StoreOptions:
 
     Attributes:
         timeout_seconds: of one call, waiting for a connection or a lock included.
-        connections: the most that the pool may open, the listener's own aside (PostgreSQL).
+        connections: the most that the pool may open; the listener and the ticks of a coordinator have one each of their own
+            (PostgreSQL).
         listen_url: a direct address for the listener, beside a pooler (PostgreSQL).
         notify: whether wake-ups are used at all; without them everything works by polling.
         look_seconds: how often to look for changes while there are none (SQLite).

@@ -165,6 +165,36 @@ async def test_a_submit_that_the_server_cancelled_does_not_spoil_the_next_ones(p
             await submit(store)
 
 
+async def test_a_tick_does_not_wait_for_connections_that_are_all_busy(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url, StoreOptions(connections=2)) as store:
+        session = await register(store)
+        [job] = await submit(store)
+        async with await psycopg.AsyncConnection.connect(postgres_url) as own:
+            await own.execute("SELECT 1 FROM heavyjobs.jobs WHERE id = %s FOR UPDATE", (job,))
+            waiting = [asyncio.create_task(store.cancel([job])) for _ in range(5)]
+            await _until_somebody_waits(postgres_url)
+
+            async with asyncio.timeout(2):
+                assert (await store.tick(session, [])).number == 1
+                await store.end_session(session)
+
+            assert not any(task.done() for task in waiting)
+        await asyncio.gather(*waiting)
+
+
+async def test_the_connection_of_the_ticks_is_opened_by_the_first_and_replaced_when_it_dies(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url, StoreOptions()) as store:
+        await submit(store)
+        assert _opened_for_ticks(store) == 0
+
+        session = await register(store)
+        assert _opened_for_ticks(store) == 1
+
+        for number in range(1, 4):
+            await _terminate_all(postgres_url)
+            assert (await store.tick(session, [])).number == number
+
+
 async def test_a_frozen_coordinator_amid_a_transaction_does_not_keep_others_from_fencing_it(postgres_url: str) -> None:
     async with PostgresStore(postgres_url, StoreOptions(timeout_seconds=1.0)) as store:
         silent, observer = await register(store), await register(store)
@@ -328,6 +358,10 @@ async def _terminate_all(url: str) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
             " AND application_name = 'heavyjobs'"
         )
+
+
+def _opened_for_ticks(store: PostgresStore) -> int:
+    return store._database._control.get_stats().get("connections_num", 0)
 
 
 async def _until_somebody_waits(url: str) -> None:

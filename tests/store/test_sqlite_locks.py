@@ -157,6 +157,37 @@ async def test_the_log_is_moved_into_the_database_and_begun_anew_before_it_grows
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+async def test_a_tick_goes_before_all_that_waits_to_be_written(path: Path) -> None:
+    async with SqliteStore(f"sqlite:///{path}") as store:
+        await store.migrate()
+        session = await register(store)
+        flood = [asyncio.create_task(submit(store, *(new_job() for _ in range(300)))) for _ in range(40)]
+        await asyncio.sleep(0)  # all of them are in line
+
+        await store.tick(session, [])
+
+        assert sum(task.done() for task in flood) < 10
+        await store.end_session(session)
+        assert sum(task.done() for task in flood) < 20
+        assert sum(map(len, await asyncio.gather(*flood))) == 40 * 300
+
+
+async def test_who_gave_up_waiting_has_nothing_written(path: Path) -> None:
+    async with SqliteStore(f"sqlite:///{path}") as store:
+        await store.migrate()
+        flood = [asyncio.create_task(submit(store, *(new_job() for _ in range(300)))) for _ in range(5)]
+        late = new_job()
+        leaving = asyncio.create_task(submit(store, late))
+        await asyncio.sleep(0)
+
+        leaving.cancel()
+        await asyncio.gather(*flood)
+
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert await store.get(late.id) is None
+
+
 async def test_the_pragmas_that_safety_rests_on_are_set(store: SqliteStore) -> None:
     def pragma(name: str) -> object:
         return store._writer._connection.execute(f"PRAGMA {name}").fetchone()[0]

@@ -1,11 +1,15 @@
-"""Connections that are bounded in number and in time, and verbs repeated when one was lost under them."""
+"""Connections that are bounded in number and in time, and verbs repeated when one was lost under them.
+
+A coordinator's ticks have a connection of their own, which nothing else may be busy on: were they to wait in line with submits
+and records, a flood of these would let the lease lapse.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
@@ -43,25 +47,20 @@ def cancellable() -> Generator[None]:
             raise asyncio.CancelledError
 
 
+Pool: TypeAlias = AsyncConnectionPool[Connection]
+
+
 class Database:
-    """The pool, and how a verb gets a connection of it."""
+    """The pool, how a verb gets a connection of it, and `control`, a second one for ticks."""
 
     def __init__(self, address: Address, options: StoreOptions) -> None:
         self._address: Final = address
         self._options: Final = options
         # A pooler between us gives each transaction another session, so neither settings nor prepared statements would hold.
         self._direct: Final = options.notify and options.listen_url is None
-        self._pool: Final = AsyncConnectionPool[Connection](
-            address.conninfo,
-            kwargs={"autocommit": True, "prepare_threshold": 5 if self._direct else None},
-            min_size=1,
-            max_size=options.connections,
-            timeout=options.timeout_seconds,
-            reconnect_timeout=RECONNECT_SECONDS,
-            configure=self._configure,
-            name="heavyjobs",
-            open=False,
-        )
+        self._pool: Final = self._new_pool("heavyjobs", least=1, most=options.connections)
+        # Opened by the first tick: a client never ticks.
+        self._control: Final = self._new_pool("heavyjobs-control", least=0, most=1)
 
     async def open(self) -> None:
         """Connect.
@@ -81,45 +80,70 @@ class Database:
         if version < VERSION_MIN:
             raise StoreUnavailable(f"{self._address.shown}: PostgreSQL {version // 10_000} is too old; use 13 or newer")
         await self._pool.open()
+        await self._control.open()
 
     async def close(self) -> None:
+        await self._control.close()
         await self._pool.close()
 
     async def once(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work` on a connection, for verbs whose second answer would be another."""
-        timeout = self._options.timeout_seconds
-        with cancellable(), told(self._address.shown, doing, timeout_seconds=timeout):
-            async with asyncio.timeout(timeout), self._talk() as talk:
-                return await work(talk)
+        return await self._once(self._pool, doing, work)
 
     async def repeated(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work`, and again, a few times, when the connection was lost or another transaction was in the way."""
+        return await self._repeated(self._pool, doing, work)
+
+    async def control(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
+        """The same on the connection that is kept for short words of a session."""
+        return await self._repeated(self._control, doing, work)
+
+    async def _once(self, pool: Pool, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
+        timeout = self._options.timeout_seconds
+        with cancellable(), told(self._address.shown, doing, timeout_seconds=timeout):
+            async with asyncio.timeout(timeout), self._talk(pool) as talk:
+                return await work(talk)
+
+    async def _repeated(self, pool: Pool, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         patience = Patience(first_seconds=0.02)
         timeout = self._options.timeout_seconds
         with cancellable(), told(self._address.shown, doing, timeout_seconds=timeout):
             async with asyncio.timeout(timeout):
                 for _ in range(TRIES - 1):
                     try:
-                        return await self.once(doing, work)
+                        return await self._once(pool, doing, work)
                     except Interrupted:
                         await patience.wait()
                         # Where one connection is lost, the idle ones beside it often are too.
-                        await self._pool.check()
-                return await self.once(doing, work)
+                        await pool.check()
+                return await self._once(pool, doing, work)
 
     async def unbounded(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work` for as long as it takes."""
         with cancellable(), told(self._address.shown, doing, timeout_seconds=self._options.timeout_seconds):
-            async with self._talk() as talk:
+            async with self._talk(self._pool) as talk:
                 return await work(talk)
 
+    def _new_pool(self, name: str, *, least: int, most: int) -> Pool:
+        return AsyncConnectionPool[Connection](
+            self._address.conninfo,
+            kwargs={"autocommit": True, "prepare_threshold": 5 if self._direct else None},
+            min_size=least,
+            max_size=most,
+            timeout=self._options.timeout_seconds,
+            reconnect_timeout=RECONNECT_SECONDS,
+            configure=self._configure,
+            name=name,
+            open=False,
+        )
+
     @asynccontextmanager
-    async def _talk(self) -> AsyncGenerator[Talk]:
+    async def _talk(self, pool: Pool) -> AsyncGenerator[Talk]:
         """A connection of the pool, which is closed after any error but one of ours; the pool opens another.
 
         A pipeline that is cut short leaves psycopg sure of prepared statements that the server never got to read.
         """
-        async with self._pool.connection() as connection:
+        async with pool.connection() as connection:
             try:
                 yield Talk(connection, self._options.notify)
             except HeavyjobsError:

@@ -126,19 +126,20 @@ class PostgresStore:
     # -- sessions
 
     async def register(self, session: Session) -> None:
-        await self._database.repeated("registering", lambda talk: coordinating.register(talk, session))
+        await self._database.control("registering", lambda talk: coordinating.register(talk, session))
 
     async def tick(self, session: UUID, held: Collection[ClaimKey]) -> Tick:
-        return await self._database.repeated("ticking", lambda talk: coordinating.tick(talk, session, held))
+        return await self._database.control("ticking", lambda talk: coordinating.tick(talk, session, held))
 
     async def forfeit(self, observer: UUID, *, session: UUID, tick: int, jitter: float) -> Sequence[ClaimKey] | None:
-        # Not repeated: the second try would find the session fenced, and not say what was taken back.
+        # Not repeated: the second try would find the session fenced, and not say what was taken back. Nor on the connection of
+        # the ticks: it waits for whatever the silent session is writing.
         return await self._database.once(
             "forfeiting", lambda talk: coordinating.forfeit(talk, observer, session=session, tick=tick, jitter=jitter)
         )
 
     async def end_session(self, session: UUID) -> None:
-        await self._database.repeated("ending a session", lambda talk: coordinating.end_session(talk, session))
+        await self._database.control("ending a session", lambda talk: coordinating.end_session(talk, session))
 
     async def drain(self, sessions: Collection[UUID]) -> None:
         await self._database.repeated("asking to drain", lambda talk: coordinating.drain(talk, sessions))

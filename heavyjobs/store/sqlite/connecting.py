@@ -3,6 +3,7 @@
 Guaranteed
 - a write is one BEGIN IMMEDIATE transaction: it never has to upgrade a lock, and what it has read stays true until it commits;
 - waiting is ours, short and jittered: SQLite's own busy handler starves all but the luckiest of many writers;
+- what is urgent goes before all that waits: only the transaction that runs may be in its way;
 - the log is moved into the database (a checkpoint) only under the write lock, so that no other writer can reset the log
   meanwhile: in SQLite before 3.51.3 that may damage the database (https://sqlite.org/wal.html#walresetbug).
 
@@ -16,8 +17,9 @@ import asyncio
 import random
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
@@ -66,6 +68,8 @@ class Reader:
         self._timeout_seconds: Final = timeout_seconds
         self._executor: ThreadPoolExecutor | None = None
         self._opened: sqlite3.Connection | None = None
+        self._urgent: Final = deque[Callable[[], None]]()
+        self._line: Final = deque[Callable[[], None]]()
 
     async def open(self) -> None:
         """Connect.
@@ -118,12 +122,19 @@ class Reader:
         if connection is not None:
             connection.close()
 
-    async def _do(self, work: Callable[[float], T]) -> T:
+    async def _do(self, work: Callable[[float], T], *, urgent: bool = False) -> T:
         """Run `work` on the thread, with the time on the monotonic clock by which it has to be done."""
         if self._executor is None:
             raise UsageError(f"{self._where}: the store is not open; enter it: async with")
         deadline = time.monotonic() + self._timeout_seconds
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._told, work, deadline)
+        answer = Future[T]()
+        (self._urgent if urgent else self._line).append(lambda: _answer(answer, lambda: self._told(work, deadline)))
+        # A turn for each piece of work, but not a certain one: whoever has a turn takes what is urgent first.
+        self._executor.submit(self._take_turn)
+        return await asyncio.wrap_future(answer)
+
+    def _take_turn(self) -> None:
+        (self._urgent or self._line).popleft()()
 
     def _told(self, work: Callable[[float], T], deadline: float) -> T:
         if time.monotonic() > deadline:
@@ -145,6 +156,16 @@ class Reader:
             time.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - spreads the tries, keeps no secret
 
 
+def _answer(answer: Future[T], work: Callable[[], T]) -> None:
+    """Do the work, unless nobody waits for it any more."""
+    if not answer.set_running_or_notify_cancel():
+        return
+    try:
+        answer.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+        answer.set_exception(error)
+
+
 class Writer(Reader):
     """The one writer of a store."""
 
@@ -153,19 +174,23 @@ class Writer(Reader):
         self._log: Final = path.with_name(f"{path.name}-wal")
         self._durable: bool | None = None
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool, urgent: bool = False) -> T:
         """Do work in a transaction of its own; it commits when `work` returns and is undone when it raises.
 
         Args:
             durable: whether the commit must survive a power cut; others may be undone by one, in the order they came.
+            urgent: whether it goes before all that waits for its turn.
         """
         return await self._do(
-            lambda deadline: self._patiently(lambda: self._transact(work, durable=durable), deadline=deadline)
+            lambda deadline: self._patiently(lambda: self._transact(work, durable=durable), deadline=deadline), urgent=urgent
         )
 
     async def write_at_once(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do one statement that writes, and what reads after it, without opening a transaction: half the statements."""
-        return await self._do(lambda deadline: self._patiently(lambda: self._alone(work), deadline=deadline))
+        """Do one statement that writes, and what reads after it, before all that waits for its turn.
+
+        Without a transaction of its own: half the statements.
+        """
+        return await self._do(lambda deadline: self._patiently(lambda: self._alone(work), deadline=deadline), urgent=True)
 
     def _alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
         self._sync(durable=False)

@@ -145,18 +145,20 @@ class SqliteStore:
     # -- sessions
 
     async def register(self, session: Session) -> None:
-        await self._writer.write(lambda db: liveness.register(db, session), durable=True)
+        await self._writer.write(lambda db: liveness.register(db, session), durable=True, urgent=True)
 
     async def tick(self, session: UUID, held: Collection[ClaimKey]) -> Tick:
         return await self._writer.write_at_once(lambda db: liveness.tick(db, session, held))
 
     async def forfeit(self, observer: UUID, *, session: UUID, tick: int, jitter: float) -> Sequence[ClaimKey] | None:
         return await self._writer.write(
-            lambda db: forfeiting.forfeit(db, observer, session=session, tick=tick, jitter=jitter), durable=True
+            lambda db: forfeiting.forfeit(db, observer, session=session, tick=tick, jitter=jitter),
+            durable=True,
+            urgent=True,
         )
 
     async def end_session(self, session: UUID) -> None:
-        await self._writer.write(lambda db: liveness.end_session(db, session), durable=True)
+        await self._writer.write(lambda db: liveness.end_session(db, session), durable=True, urgent=True)
 
     async def drain(self, sessions: Collection[UUID]) -> None:
         await self._writer.write(lambda db: liveness.drain(db, sessions), durable=True)
