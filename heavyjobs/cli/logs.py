@@ -8,7 +8,7 @@ import click
 
 from heavyjobs.cli.common import as_json, common
 from heavyjobs.cli.narrating import tell_attempt_live, tell_live, tell_stored
-from heavyjobs.cli.phrases import waiting
+from heavyjobs.cli.phrases import standing
 from heavyjobs.cli.render import remark
 from heavyjobs.cli.screen import screen_for
 from heavyjobs.cli.session import with_client
@@ -65,5 +65,5 @@ async def _tell(client: Client, tail: str, teller: Teller, *, follow: bool, atte
 async def _remark_when_unclaimed(client: Client, job: UUID) -> None:
     record = await client.get(job)
     if record.claim == 0:
-        for line in (f"no attempt yet: {waiting(record)}", *await unserved_now(client, record)):
+        for line in (f"no attempt so far: {standing(record)}", *await unserved_now(client, record)):
             remark(line)

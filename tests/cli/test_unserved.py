@@ -199,7 +199,7 @@ def test_logs_of_a_job_that_was_never_begun_say_so(stage: Stage) -> None:
 
     assert (result.exit_code, result.stdout) == (Exit.OK, "")
     assert result.stderr.splitlines() == [
-        "no attempt yet: ready, in queue films",
+        "no attempt so far: ready",
         "no coordinator is running; heavyjobs run starts one",
     ]
 
