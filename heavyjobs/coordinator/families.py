@@ -17,7 +17,6 @@ from heavyjobs.store.protocol import NewJob, Store, Submitted
 from heavyjobs.store.watching import Watcher
 from heavyjobs.values import NULL, JsonText, decode
 
-
 SPAWNS_AT_ONCE: Final = 4
 """Large families must not stand before everything else that this host has to say to the database."""
 
