@@ -50,6 +50,9 @@ _BITE_BYTES: Final = 1 << 16
 _RAW_BITE_BYTES: Final = 1 << 14
 """Of raw output, where each byte may be a line."""
 
+_RAW_REST_SECONDS: Final = 0.002
+"""After a whole bite of it: a loop that never rests leaves the interpreter to no other thread for long."""
+
 _RAW_LISTENERS_MAX: Final = 8
 """On the lane: to so many invocations raw output goes at most."""
 
@@ -223,7 +226,12 @@ class WorkerProcess:
 
     async def _die(self) -> None:
         self.pause()
-        await asyncio.to_thread(end, self.root)
+        try:
+            await asyncio.to_thread(end, self.root)
+        finally:
+            await self._close()  # whatever went wrong there: who listens must hear of the death
+
+    async def _close(self) -> None:
         death = await asyncio.to_thread(self._bury)
         self._drain()
         self._tell_gone(death)
@@ -258,8 +266,8 @@ class WorkerProcess:
 
     def _resume_reading(self) -> None:
         self._loop.add_reader(self._up, self._on_frames)
-        self._loop.add_reader(self._out, self._on_raw, self._out)
-        self._loop.add_reader(self._err, self._on_raw, self._err)
+        for descriptor in self._raw:
+            self._read_raw(descriptor)
 
     def _on_frames(self) -> None:
         if self._ending is not None:
@@ -340,10 +348,17 @@ class WorkerProcess:
 
     def _on_raw(self, descriptor: int) -> None:
         data = _read(descriptor, _RAW_BITE_BYTES)
-        if data:
-            self._say(self._raw[descriptor].feed(data))
-        elif data is not None:
+        if data is None:
+            return
+        self._say(self._raw[descriptor].feed(data))
+        if len(data) in {0, _RAW_BITE_BYTES}:
             self._loop.remove_reader(descriptor)
+        if len(data) == _RAW_BITE_BYTES:
+            self._loop.call_later(_RAW_REST_SECONDS, self._read_raw, descriptor)
+
+    def _read_raw(self, descriptor: int) -> None:
+        if not self._paused:
+            self._loop.add_reader(descriptor, self._on_raw, descriptor)
 
     def _say(self, lines: list[bytes]) -> None:
         # On the lane raw output cannot be told apart, so it goes to each that runs, or to some when there are many.

@@ -131,6 +131,29 @@ def say_odd_things(_ctx: Ctx) -> None:
 
 
 @deed
+def write_newlines(_ctx: Ctx, size: int) -> None:
+    """As many bytes as that to each of the raw streams, every one of them a line."""
+    for descriptor in (1, 2):
+        left = b"\n" * size
+        while left:
+            left = left[os.write(descriptor, left) :]
+
+
+@deed
+def leave_writer(_ctx: Ctx) -> None:
+    """Return while a thread writes to descriptor 1, as fast as it can and for ever."""
+    writing = threading.Event()
+
+    def write() -> None:
+        while True:
+            os.write(1, b"and so on\n" * 1000)
+            writing.set()
+
+    threading.Thread(target=write, daemon=True).start()
+    writing.wait()
+
+
+@deed
 def report_too_much(ctx: Ctx) -> str:
     try:
         ctx.report(Status(text="x" * (10 << 20)))
@@ -335,6 +358,26 @@ def leave_children(_ctx: Ctx, how: str) -> int:
 
 
 @deed
+def nest_processes(_ctx: Ctx, depth: int) -> None:
+    """Shells that wait for one another, so many deep; the last one says `bottom`."""
+    script = 'if [ "$1" -gt 1 ]; then sh -c "$0" "$0" $(($1 - 1)); else echo bottom; fi; sleep 600'
+    subprocess.run(["sh", "-c", script, script, str(depth)], check=True)
+
+
+@deed
+def fork_idly(_ctx: Ctx, size: int, forks: int) -> None:
+    """Hold so many bytes, and share them with children that do nothing."""
+    held = bytearray(size)
+    held[::4096] = bytes(len(held[::4096]))
+    children = [multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,)) for _ in range(forks)]
+    for child in children:
+        child.start()
+    print("forked", flush=True)
+    for child in children:
+        child.join()
+
+
+@deed
 def leave_children_and_hang(ctx: Ctx, how: str) -> None:
     print(leave_children(ctx, how), flush=True)
     swallow_all(ctx)
@@ -472,6 +515,22 @@ async def say(ctx: AsyncContext[Status, Failed], text: str) -> str:
     await asyncio.sleep(0.01)
     logger.info("{} again", text)
     return text
+
+
+@async_deed
+async def say_in_threads(_ctx: AsyncContext[Status, Failed], text: str) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, print, f"{text} in the executor")
+    await asyncio.to_thread(print, f"{text} in a thread")
+
+
+@async_deed
+async def run_yes(_ctx: AsyncContext[Status, Failed]) -> None:
+    """A program that writes to the descriptor that all on the lane share, as fast as it can and for ever."""
+    process = await asyncio.create_subprocess_exec("yes")
+    try:
+        await process.wait()
+    finally:
+        process.kill()
 
 
 @async_deed

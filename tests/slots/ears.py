@@ -69,6 +69,11 @@ class Ear:
     # -- for tests
 
     @property
+    def heard(self) -> int:
+        """How many lines, or parts of lines."""
+        return len(self._encoded)
+
+    @property
     def lines(self) -> list[LogLine]:
         return list(decode_chunk(1, 0, join_lines(self._encoded)))
 

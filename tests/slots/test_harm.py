@@ -62,6 +62,12 @@ async def test_frames_that_are_none_of_ours_end_the_worker(worker: WorkerProcess
     assert death.reason
 
 
+async def test_a_frame_that_is_too_large_is_named_with_its_size(worker: WorkerProcess) -> None:
+    ear = run(worker, "write_to_pipe", {"data": list(HEADER.pack(1 << 30, Code.LOG, 1))})
+
+    assert (await ear.death()).reason == "a frame of 1073741824 bytes was announced; the most is 8388608"
+
+
 async def test_frames_of_an_unknown_code_or_reference_are_passed_over(worker: WorkerProcess) -> None:
     data = frame(Code.LOG, 77, b"[]") + frame(Code.ENDED, 77, b"{}") + frame(Code.HELLO, 0)
     ear = run(worker, "write_to_pipe", {"data": list(data)})

@@ -24,6 +24,14 @@ async def test_each_of_many_hears_its_own_lines_statuses_and_result(lane: Worker
         assert ear.statuses == [f'{{"text":"job {number}"}}']
 
 
+async def test_what_threads_of_a_job_print_is_in_its_own_log(lane: WorkerProcess) -> None:
+    ears = [run(lane, "say_in_threads", {"text": f"job {number}"}) for number in range(8)]
+
+    for number, ear in enumerate(ears):
+        await ear.end()
+        assert ear.texts == [f"job {number} in the executor", f"job {number} in a thread"]
+
+
 async def test_one_is_cancelled_and_the_others_go_on(lane: WorkerProcess) -> None:
     ears = [run(lane, "doze", {"seconds": 600 if number == 1 else 0.2}) for number in range(3)]
     await ears[1].hears("dozing")

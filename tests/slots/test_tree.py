@@ -1,0 +1,66 @@
+"""A tree is found and ended however deep it is, and whatever goes wrong meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from typing import NoReturn
+
+import psutil
+import pytest
+
+from heavyjobs.slots.bill import sample
+from heavyjobs.slots.process import WorkerProcess
+from heavyjobs.slots.tree import below, end
+from tests.slots.ears import DEADLINE_SECONDS, run
+
+
+class Numbered(psutil.Process):
+    """A process that there is not."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+
+def test_a_chain_of_five_thousand_processes_is_walked_to_its_end() -> None:
+    children = {pid: [Numbered(pid + 1)] for pid in range(1, 5000)}
+
+    assert [process.pid for process in below([1], children)] == list(range(2, 5001))
+
+
+def test_a_walk_ends_although_a_number_was_given_to_another_process_meanwhile() -> None:
+    children = {1: [Numbered(2)], 2: [Numbered(3)], 3: [Numbered(1)]}
+
+    assert [process.pid for process in below([1, 3], children)] == [1, 2, 3]
+
+
+async def test_a_chain_of_shells_is_measured_and_ended(worker: WorkerProcess) -> None:
+    ear = run(worker, "nest_processes", {"depth": 150})
+    await ear.hears("bottom")
+
+    used = sample([worker.root.pid])
+    swept = await worker.end()
+
+    await ear.death()
+    assert used[worker.root.pid].memory_bytes > 10 << 20
+    assert len(swept.descendants) >= 150
+    assert swept.left == ()
+
+
+async def test_a_worker_that_was_stopped_is_killed_whatever_goes_wrong_in_between(
+    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> NoReturn:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    ear = run(worker, "hang", {"how": "sleep"})
+    await ear.hears("hanging")
+    monkeypatch.setattr(psutil, "process_iter", refuse)
+
+    with pytest.raises(OSError, match="Too many open files"):
+        end(worker.root)
+
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await worker.over.wait()
+    await ear.death()
