@@ -247,6 +247,21 @@ async def test_a_cancel_that_comes_between_look_and_write_of_an_end_wins(
     assert (await ending).ended == {claim: JobState.CANCELLED}
 
 
+async def test_a_claim_passes_over_what_another_has_locked_and_takes_what_stands_behind(
+    postgres_store: PostgresStore, postgres_url: str
+) -> None:
+    store = postgres_store
+    session = await register(store)
+    first, second, third = await submit(store, *(new_job() for _ in range(3)))
+    async with await psycopg.AsyncConnection.connect(postgres_url) as own:
+        await own.execute("SELECT 1 FROM heavyjobs.jobs WHERE id = ANY (%s) FOR UPDATE", ([first, second],))
+
+        assert [one.claim.job for one in await take(store, session, want(room=1))] == [third]
+        assert list(await take(store, session, want(room=1))) == []
+
+    assert [one.claim.job for one in await take(store, session)] == [first, second]
+
+
 async def test_a_job_claimed_while_it_is_cancelled_is_asked_to_stop(postgres_store: PostgresStore, postgres_url: str) -> None:
     store = postgres_store
     session = await register(store)

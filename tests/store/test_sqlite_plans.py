@@ -18,7 +18,7 @@ JOB = "heavyjobs_jobs USING PRIMARY KEY (id=?)"
 INVOCATION = "heavyjobs_invocations USING PRIMARY KEY (job=? AND claim=?)"
 SESSION = "heavyjobs_coordinators USING PRIMARY KEY (session=?)"
 OPEN = "heavyjobs_invocations_open (session=?)"
-READY = "heavyjobs_jobs USING INDEX heavyjobs_jobs_ready (queue=? AND kind=? AND version=? AND priority=? AND depth>?)"
+READY = "heavyjobs_jobs USING COVERING INDEX heavyjobs_jobs_ready (queue=? AND kind=? AND version=? AND priority=? AND depth>?)"
 CHILD = "heavyjobs_jobs USING INDEX heavyjobs_jobs_child (parent=? AND child_key=?)"
 BAND = "heavyjobs_jobs USING COVERING INDEX heavyjobs_jobs_ready (queue=? AND kind=? AND version"
 
@@ -33,7 +33,7 @@ HOT: dict[str, list[str]] = {
     "promote": [JOB, "heavyjobs_jobs USING COVERING INDEX heavyjobs_jobs_due (due_at"],
     "claimable": [SESSION, "heavyjobs_jobs USING COVERING INDEX heavyjobs_jobs_ready"],
     "claim_bands": [BAND, BAND, BAND, BAND],
-    "claim_heads": [READY],
+    "claim_heads": ["CO-ROUTINE", READY],
     "claim_take": [JOB],
     "held": [OPEN, "jobs USING PRIMARY KEY (id=?)"],
     "checkpoint": [JOB],

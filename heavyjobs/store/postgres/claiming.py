@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from psycopg.rows import args_row, kwargs_row, scalar_row
@@ -17,8 +18,11 @@ from heavyjobs.store.protocol import Claimed, Want
 from heavyjobs.store.refusals import claim_lost
 from heavyjobs.values import JsonText
 
-LOOK_ROWS: Final = 100
-"""How many jobs that do not fit a claim looks at, and locks, in each head of the line, beyond those it has room for."""
+LOOK_ROWS: Final = 10_000
+"""How many jobs a claim looks at in each head of the line until it has found enough that fit."""
+
+CLAIM_TRIES: Final = 50
+"""How often a claim goes on behind those who were faster; each time there is one fewer of them."""
 
 
 class _Moved(NamedTuple):
@@ -43,28 +47,76 @@ async def promote(talk: Talk, *, limit: int) -> tuple[int, float | None]:
 async def claim(
     talk: Talk, session: UUID, wants: Sequence[Want], *, cpus: float, memory_bytes: int, host: str
 ) -> Sequence[Claimed]:
-    wants = [want for want in wants if want.room > 0]
+    """As long as others are faster with some, look behind those for more."""
     rooms = {want.line: want.room for want in wants}
+    taken: list[Claimed] = []
+    passed_over: list[UUID] = []
+    for _ in range(CLAIM_TRIES):
+        chosen = await _claim(talk, session, wants, rooms, passed_over, cpus=cpus, memory_bytes=memory_bytes, host=host)
+        if chosen is None:
+            if not taken:
+                raise fenced(session)
+            break
+        for one in chosen:
+            if one.claimed is None:
+                passed_over.append(one.job)
+            else:
+                taken.append(one.claimed)
+                rooms[one.line] -= 1
+                cpus -= one.claimed.policy.cpus
+                memory_bytes -= one.claimed.policy.memory_bytes or 0
+        if all(one.claimed for one in chosen):
+            break
+    return taken
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A job that was to be claimed; `claimed` is None when another was faster, or holds its row."""
+
+    job: UUID
+    line: str
+    claimed: Claimed | None
+
+
+async def _claim(
+    talk: Talk,
+    session: UUID,
+    wants: Sequence[Want],
+    rooms: Mapping[str, int],
+    passed_over: Sequence[UUID],
+    *,
+    cpus: float,
+    memory_bytes: int,
+    host: str,
+) -> list[_Chosen] | None:
+    """Claim what is chosen and can be had; None when the session is fenced."""
+    wants = [want for want in wants if rooms[want.line] > 0]
+    rooms = {want.line: rooms[want.line] for want in wants}
     lines = {line: number for number, line in enumerate(rooms, 1)}
+    names = [*lines]
+
+    def row(*, chosen: UUID | None, line: int, **columns: Any) -> _Chosen | None:
+        return None if chosen is None else _Chosen(chosen, names[line - 1], claimed(**columns))
+
     rows = await talk.rows(
         "claim",
-        kwargs_row(claimed),
+        kwargs_row(row),
         session=session,
         host=host,
         queues=[want.queue for want in wants],
         kinds=[want.kind for want in wants],
         versions=[want.version for want in wants],
         lines=[lines[want.line] for want in wants],
-        rooms=[want.room for want in wants],
+        rooms=[min(want.room, rooms[want.line]) for want in wants],
         depths=[want.depth_min for want in wants],
         line_rooms=list(rooms.values()),
         look=LOOK_ROWS,
+        passed_over=passed_over,
         cpus=float(cpus),
         memory=memory_bytes,
     )
-    if not rows:
-        raise fenced(session)
-    return [row for row in rows if row is not None]
+    return [one for one in rows if one is not None] if rows else None
 
 
 async def held(talk: Talk, session: UUID) -> Sequence[Claimed]:

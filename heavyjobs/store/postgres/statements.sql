@@ -136,9 +136,11 @@ SELECT extract(epoch FROM due_at - clock_timestamp())::double precision
 -- name: claim
 -- Take ready jobs that fit, open their invocations, and number them; one row of NULLs when nothing fits, no row when fenced.
 --
--- Each version of a want that has ready jobs is a range of the index, already in order. Only rows that are looked at are
--- locked: for each version the room, and `look` more that do not fit. `chosen` goes down the merged line step by step, and
--- takes what fits into what is left of CPUs, memory and the lines' rooms.
+-- Each version of a want that has ready jobs is a range of the index, already in order; of each, `look` entries are looked at
+-- until as many fit as there is room. `chosen` goes down the merged line step by step, and takes what fits into what is left of
+-- CPUs, memory and the lines' rooms. Only the chosen are locked: whoever claims at the same time must not find the others
+-- locked. A chosen one that another has locked, or was faster with, comes back with NULLs: ask again, and name it as
+-- `passed_over`.
 WITH RECURSIVE mine AS MATERIALIZED (
     SELECT session
       FROM heavyjobs.coordinators
@@ -178,15 +180,16 @@ WITH RECURSIVE mine AS MATERIALIZED (
                     WHERE queue = versions.queue AND kind = versions.kind AND version = versions.version
                           AND depth >= versions.depth_min AND ready_at IS NOT NULL
                     ORDER BY priority DESC, depth DESC, ready_at, id
-                    LIMIT versions.room + %(look)s
-                      FOR UPDATE SKIP LOCKED) AS looked
+                    LIMIT %(look)s) AS looked
             WHERE looked.cpus <= %(cpus)s + 1e-9 AND looked.memory_bytes <= %(memory)s
+                  AND looked.id <> ALL (%(passed_over)s::uuid[])
             LIMIT versions.room) AS head
 ), chosen AS (
-    SELECT 0::bigint AS place, 0 AS taken, NULL::uuid AS id, %(cpus)s::double precision AS cpus,
-           %(memory)s::bigint AS memory_bytes, %(line_rooms)s::integer[] AS rooms
+    SELECT 0::bigint AS place, 0 AS line, NULL::uuid AS id, NULL::double precision AS needs_cpus, NULL::bigint AS needs_bytes,
+           %(cpus)s::double precision AS cpus, %(memory)s::bigint AS memory_bytes, %(line_rooms)s::integer[] AS rooms
      UNION ALL
-    SELECT head.place, CASE WHEN fit.fits THEN 1 ELSE 0 END, CASE WHEN fit.fits THEN head.id ELSE chosen.id END,
+    SELECT head.place, CASE WHEN fit.fits THEN head.line ELSE 0 END, CASE WHEN fit.fits THEN head.id ELSE chosen.id END,
+           head.cpus, head.memory_bytes,
            CASE WHEN fit.fits THEN chosen.cpus - head.cpus ELSE chosen.cpus END,
            CASE WHEN fit.fits THEN chosen.memory_bytes - head.memory_bytes ELSE chosen.memory_bytes END,
            CASE WHEN fit.fits
@@ -201,12 +204,19 @@ WITH RECURSIVE mine AS MATERIALIZED (
      CROSS JOIN LATERAL (
            SELECT head.cpus <= chosen.cpus + 1e-9 AND head.memory_bytes <= chosen.memory_bytes
                   AND chosen.rooms[head.line] > 0 AND head.id IS DISTINCT FROM chosen.id) AS fit (fits)
+), locked AS MATERIALIZED (
+    SELECT job.id
+      FROM chosen
+      JOIN heavyjobs.jobs AS job ON job.id = chosen.id
+     WHERE chosen.line > 0 AND job.ready_at IS NOT NULL AND job.queue = ANY (%(queues)s::text[])
+           AND job.cpus = chosen.needs_cpus AND coalesce(job.memory_bytes, 0) = chosen.needs_bytes
+       FOR UPDATE OF job SKIP LOCKED
 ), taken AS (
     UPDATE heavyjobs.jobs AS job
        SET state = 'running', claim = job.claim + 1, unstarted = job.unstarted + 1, session = %(session)s, ready_at = NULL
-      FROM chosen
-     WHERE job.id = chosen.id AND chosen.taken = 1
-    RETURNING chosen.place, job.id, job.claim, job.epoch, job.attempt + 1 AS attempt, job.unstarted, job.kind, job.version,
+      FROM locked
+     WHERE job.id = locked.id
+    RETURNING job.id, job.claim, job.epoch, job.attempt + 1 AS attempt, job.unstarted, job.kind, job.version,
               job.parameters::text AS parameters, job.queue, job.priority, job.attempts, job.backoff_seconds,
               job.backoff_max_seconds, job.timeout_seconds, job.grace_seconds, job.cpus, job.memory_bytes, job.depth,
               job.parent, job.checkpoint::text AS checkpoint
@@ -215,11 +225,13 @@ WITH RECURSIVE mine AS MATERIALIZED (
     SELECT id, claim, epoch, attempt, %(session)s, %(host)s
       FROM taken
 )
-SELECT id AS job, claim, epoch, attempt, unstarted, kind, version, parameters, queue, priority, attempts, backoff_seconds,
-       backoff_max_seconds, timeout_seconds, grace_seconds, cpus, memory_bytes, depth, parent, checkpoint
+SELECT chosen.id AS chosen, chosen.line, taken.id AS job, claim, epoch, attempt, unstarted, kind, version, parameters, queue,
+       priority, attempts, backoff_seconds, backoff_max_seconds, timeout_seconds, grace_seconds, taken.cpus, taken.memory_bytes,
+       depth, parent, checkpoint
   FROM mine
-  LEFT JOIN taken ON true
- ORDER BY place;
+  LEFT JOIN chosen ON chosen.line > 0
+  LEFT JOIN taken ON taken.id = chosen.id
+ ORDER BY chosen.place;
 
 -- name: held
 -- All that a session holds, oldest first.

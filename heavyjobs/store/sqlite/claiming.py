@@ -20,8 +20,14 @@ from heavyjobs.store.sqlite.sql import SQL
 from heavyjobs.store.sqlite.wakeups import wake
 from heavyjobs.values import JsonText
 
+LOOK_ROWS: Final = 10_000
+"""How many jobs a claim looks at in each head of the line until it has found enough that fit."""
+
 LOOK_AHEAD: Final = 100
-"""How many jobs that do not fit a claim looks at, in each head of the line, beyond those it has room for."""
+"""How many of those that fit by themselves it weighs beyond those it has room for, since together they may not fit."""
+
+BANDS_MAX: Final = 100
+"""How many versions and priorities of a kind a claim tells apart."""
 
 _CPUS_TOLERANCE: Final = 1e-9
 
@@ -76,8 +82,14 @@ def look(
     rooms = {want.line: want.room for want in wants if want.room > 0}
     # Where two lines could take a job, the one for deeper jobs does: it can take no others.
     open_wants = sorted((want for want in wants if want.room > 0), key=lambda want: -want.depth_min)
+    fits = {"cpus": cpus + _CPUS_TOLERANCE, "memory_bytes": memory_bytes}
     with ExitStack() as cursors:
-        heads = [_head(connection, want, band, cursors) for want in open_wants for band in _bands(connection, want)]
+        heads = [
+            _head(connection, want, band, {**fits, "look": LOOK_ROWS // len(bands)}, cursors)
+            for want in open_wants
+            for bands in [_bands(connection, want)]
+            for band in bands
+        ]
         return choose(heapq.merge(*heads, key=attrgetter("order")), rooms, cpus=cpus, memory_bytes=memory_bytes)
 
 
@@ -142,13 +154,15 @@ def _claim(session: UUID, claim: ClaimKey) -> dict[str, object]:
 def _bands(connection: sqlite3.Connection, want: Want) -> list[tuple[int, int]]:
     """Versions and priorities that have ready jobs: within one of them, the index is in the order jobs start."""
     found = connection.execute(
-        SQL["claim_bands"], {"queue": want.queue, "kind": want.kind, "version": want.version, "limit": LOOK_AHEAD}
+        SQL["claim_bands"], {"queue": want.queue, "kind": want.kind, "version": want.version, "limit": BANDS_MAX}
     )
     return [(row["version"], row["priority"]) for row in found]
 
 
-def _head(connection: sqlite3.Connection, want: Want, band: tuple[int, int], cursors: ExitStack) -> Iterator[Candidate]:
-    """The first jobs of a band, read one by one as they are asked for."""
+def _head(
+    connection: sqlite3.Connection, want: Want, band: tuple[int, int], bounds: Mapping[str, float], cursors: ExitStack
+) -> Iterator[Candidate]:
+    """The first jobs of a band that fit by themselves, read one by one as they are asked for."""
     version, priority = band
     cursor = connection.execute(
         SQL["claim_heads"],
@@ -159,6 +173,7 @@ def _head(connection: sqlite3.Connection, want: Want, band: tuple[int, int], cur
             "priority": priority,
             "depth_min": want.depth_min,
             "limit": want.room + LOOK_AHEAD,
+            **bounds,
         },
     )
     cursors.callback(cursor.close)

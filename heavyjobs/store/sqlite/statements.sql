@@ -105,12 +105,15 @@ WITH RECURSIVE
 SELECT version, priority FROM bands WHERE priority IS NOT NULL;
 
 -- name: claim_heads
--- The head of one band, in the order its jobs start.
+-- Those of the head of one band that fit, in the order they start, the index being read entry by entry as they are asked for.
 SELECT id, depth, ready_at, cpus, memory_bytes
-  FROM heavyjobs_jobs
- WHERE queue = :queue AND kind = :kind AND version = :version AND priority = :priority AND depth >= :depth_min
-   AND ready_at IS NOT NULL
- ORDER BY depth DESC, ready_at, id LIMIT :limit;
+  FROM (SELECT id, depth, ready_at, cpus, memory_bytes
+          FROM heavyjobs_jobs
+         WHERE queue = :queue AND kind = :kind AND version = :version AND priority = :priority AND depth >= :depth_min
+           AND ready_at IS NOT NULL
+         ORDER BY depth DESC, ready_at, id LIMIT :look)
+ WHERE cpus <= :cpus AND coalesce(memory_bytes, 0) <= :memory_bytes
+ LIMIT :limit;
 
 -- name: claim_take
 -- Take a ready job.

@@ -51,8 +51,10 @@ CREATE TABLE heavyjobs.jobs (
 ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
         autovacuum_analyze_scale_factor = 0.05);
 
--- What a claim walks: one range for each queue, kind and version, in the order jobs start.
+-- What a claim walks: one range for each queue, kind and version, in the order jobs start, with what each job needs, so that
+-- those too large for a host are passed over in the index.
 CREATE INDEX jobs_ready ON heavyjobs.jobs (queue, kind, version, priority DESC, depth DESC, ready_at, id)
+    INCLUDE (cpus, memory_bytes)
     WHERE ready_at IS NOT NULL;
 CREATE INDEX jobs_due ON heavyjobs.jobs (due_at) WHERE due_at IS NOT NULL;
 CREATE UNIQUE INDEX jobs_live_key ON heavyjobs.jobs (kind, live_key) WHERE live_key IS NOT NULL;

@@ -47,7 +47,8 @@ CREATE TABLE heavyjobs_jobs (
     cause                TEXT
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX heavyjobs_jobs_ready ON heavyjobs_jobs (queue, kind, version, priority DESC, depth DESC, ready_at, id)
+CREATE INDEX heavyjobs_jobs_ready
+    ON heavyjobs_jobs (queue, kind, version, priority DESC, depth DESC, ready_at, id, cpus, memory_bytes)
     WHERE ready_at IS NOT NULL;
 CREATE INDEX heavyjobs_jobs_due ON heavyjobs_jobs (due_at) WHERE due_at IS NOT NULL;
 CREATE UNIQUE INDEX heavyjobs_jobs_live_key ON heavyjobs_jobs (kind, live_key) WHERE live_key IS NOT NULL;
