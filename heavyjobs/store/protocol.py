@@ -408,7 +408,8 @@ class Store(Protocol):
         """Make up to `limit` due jobs ready, longest due first.
 
         Returns:
-            How many moved, and seconds until the next is due (0 or less: more are due now); None when none is scheduled.
+            How many moved, and seconds until it is worth to come again, when the next is due; None when none is scheduled. 0 or
+            less says that more are due now, which is said only when some moved: a caller that heeds it never spins.
         """
         ...
 

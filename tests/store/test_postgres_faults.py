@@ -262,6 +262,25 @@ async def test_a_claim_passes_over_what_another_has_locked_and_takes_what_stands
     assert [one.claim.job for one in await take(store, session)] == [first, second]
 
 
+async def test_promoting_while_a_due_job_is_locked_says_to_come_again_later(
+    postgres_store: PostgresStore, postgres_url: str
+) -> None:
+    store = postgres_store
+    locked, free = await submit(store, new_job(delay_seconds=1e-6), new_job(delay_seconds=1e-6))
+    async with await psycopg.AsyncConnection.connect(postgres_url) as own:
+        await own.execute("SELECT 1 FROM heavyjobs.jobs WHERE id = %s FOR UPDATE", (locked,))
+
+        first, _ = await store.promote(limit=10)
+        again, seconds = await store.promote(limit=10)
+
+        assert (first, again) == (1, 0)
+        assert seconds is not None
+        assert 0.05 <= seconds <= 1
+
+    assert await store.promote(limit=10) == (1, None)
+    assert [await state_of(store, job) for job in (locked, free)] == [JobState.READY] * 2
+
+
 async def test_a_job_claimed_while_it_is_cancelled_is_asked_to_stop(postgres_store: PostgresStore, postgres_url: str) -> None:
     store = postgres_store
     session = await register(store)

@@ -21,6 +21,9 @@ from heavyjobs.values import JsonText
 LOOK_ROWS: Final = 10_000
 """How many jobs a claim looks at in each head of the line until it has found enough that fit."""
 
+PROMOTE_AGAIN_SECONDS: Final = 0.1
+"""How long to leave due jobs alone that are locked."""
+
 CLAIM_TRIES: Final = 50
 """How often a claim goes on behind those who were faster; each time there is one fewer of them."""
 
@@ -41,7 +44,10 @@ async def promote(talk: Talk, *, limit: int) -> tuple[int, float | None]:
         moved = await promoting.fetchall()
         await talk.tell(News(ready={one.queue for one in moved}, jobs=[one.job for one in moved]))
         next_due = await looking.fetchall()
-    return len(moved), next_due[0] if next_due else None
+    if not next_due:
+        return len(moved), None
+    # What is due, and did not move, is locked by another transaction.
+    return len(moved), next_due[0] if moved else max(next_due[0], PROMOTE_AGAIN_SECONDS)
 
 
 async def claim(

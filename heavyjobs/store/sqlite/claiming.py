@@ -26,6 +26,9 @@ LOOK_ROWS: Final = 10_000
 LOOK_AHEAD: Final = 100
 """How many of those that fit by themselves it weighs beyond those it has room for, since together they may not fit."""
 
+PROMOTE_AGAIN_SECONDS: Final = 0.001
+"""How soon to come again when nothing moved."""
+
 BANDS_MAX: Final = 100
 """How many versions and priorities of a kind a claim tells apart."""
 
@@ -131,7 +134,9 @@ def promote(connection: sqlite3.Connection, *, limit: int) -> tuple[int, float |
     moved = connection.execute(SQL["promote"], {"now": rows.now(), "limit": limit}).rowcount
     if moved:
         wake(connection, Topic.READY, Topic.JOBS)
-    return moved, next_due(connection)
+    seconds = next_due(connection)
+    # One may have fallen due since.
+    return moved, seconds if moved or seconds is None else max(seconds, PROMOTE_AGAIN_SECONDS)
 
 
 def held(connection: sqlite3.Connection, session: UUID) -> Sequence[Claimed]:

@@ -64,6 +64,7 @@ class Promoting(Harness):
         async def all_moved() -> bool:
             nonlocal moved
             answers = await asyncio.gather(*(party.promote(limit=7) for party in (store, other)))
+            assert all(count > 0 for count, seconds in answers if seconds is not None and seconds <= 0)
             moved += sum(count for count, _ in answers)
             return all(seconds is None for _, seconds in answers)
 
