@@ -463,6 +463,8 @@ class Store(Protocol):
     async def cancel(self, jobs: Collection[UUID], *, grace_seconds: float | None = None) -> dict[UUID, CancelAnswer]:
         """Cancel jobs and all their live descendants: what waits is cancelled at once, what runs is asked to stop.
 
+        The cause of what waited says so; of what runs, it is the one that its end is recorded with.
+
         Returns:
             For each of `jobs` that exists, what happened; descendants are not listed.
         """

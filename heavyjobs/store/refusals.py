@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from heavyjobs.errors import ClaimLost, WrongState
 from heavyjobs.model import Cause, ClaimKey, Ending, JobRecord, JobState, short_id
 
@@ -37,6 +39,10 @@ def no_more_children(claim: ClaimKey) -> ClaimLost:
         f"job {short_id(claim.job)}: claim {claim.number} is not held by this coordinator any more, or the job is to stop; "
         "it gets no more children"
     )
+
+
+CANCELLED_WAITING: Final = Cause(Ending.CANCELLED, "cancelled while it waited")
+"""Why a job ended that no invocation of it was there to say it."""
 
 
 def gone_silent(coordinator: str) -> Cause:

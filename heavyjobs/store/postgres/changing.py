@@ -10,12 +10,13 @@ from psycopg import errors
 from psycopg.rows import args_row, kwargs_row, scalar_row
 
 from heavyjobs.model import JobRecord
+from heavyjobs.store.causes import cause_text
 from heavyjobs.store.limits import check_changes
 from heavyjobs.store.postgres.rows import job_record
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.postgres.wakeups import News
 from heavyjobs.store.protocol import CancelAnswer, Changes
-from heavyjobs.store.refusals import key_taken, not_changed, not_sent_again
+from heavyjobs.store.refusals import CANCELLED_WAITING, key_taken, not_changed, not_sent_again
 from heavyjobs.store.watching import not_found
 
 
@@ -55,7 +56,14 @@ async def cancel_family(
     sessions: set[UUID] = set()
     named = list(jobs)
     while named:
-        rows = await talk.rows("cancel", args_row(_cancelled), jobs=named, grace=grace_seconds, falling=falling)
+        rows = await talk.rows(
+            "cancel",
+            args_row(_cancelled),
+            jobs=named,
+            grace=grace_seconds,
+            falling=falling,
+            waiting=cause_text(CANCELLED_WAITING),
+        )
         found = {job: answer for job, answer, _ in rows if job not in answers}
         answers |= found
         sessions |= {session for *_, session in rows if session is not None}

@@ -407,6 +407,7 @@ WITH RECURSIVE family (id) AS (
            ready_at = NULL,
            finished_at = CASE WHEN job.state = 'running' THEN NULL ELSE clock_timestamp() END,
            live_key = CASE WHEN job.state = 'running' THEN job.live_key END,
+           cause = CASE WHEN job.state = 'running' THEN job.cause ELSE coalesce(job.cause, %(waiting)s::json) END,
            cancel_requested_at = CASE WHEN job.state = 'running' THEN coalesce(job.cancel_requested_at, clock_timestamp()) END,
            cancel_grace_seconds = CASE WHEN job.state = 'running'
                                        THEN coalesce(%(grace)s::double precision, job.cancel_grace_seconds) END

@@ -7,7 +7,9 @@ from collections.abc import Collection
 from uuid import UUID
 
 from heavyjobs.model import JobState
+from heavyjobs.store.causes import cause_text
 from heavyjobs.store.protocol import CancelAnswer, Topic
+from heavyjobs.store.refusals import CANCELLED_WAITING
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.sql import SQL
 from heavyjobs.store.sqlite.wakeups import wake
@@ -32,7 +34,8 @@ def cancel_below(
     family = connection.execute(SQL["descendants"], {"jobs": rows.ids_text(jobs)}).fetchall()
     running = [row["id"] for row in family if row["state"] == "running"]
     waiting = [row["id"] for row in family if row["state"] != "running"]
-    connection.executemany(SQL["cancel_waiting"], [{"job": job, "now": now} for job in waiting])
+    cause = cause_text(CANCELLED_WAITING)
+    connection.executemany(SQL["cancel_waiting"], [{"job": job, "now": now, "cause": cause} for job in waiting])
     connection.executemany(SQL["request_cancel"], [{"job": job, "now": now, "grace_seconds": grace_seconds} for job in running])
     if family:
         wake(connection, Topic.JOBS)

@@ -234,7 +234,8 @@ SELECT jobs.id, jobs.state
 -- name: cancel_waiting
 -- Cancel a job that waits.
 UPDATE heavyjobs_jobs
-   SET state = 'cancelled', due_at = NULL, ready_at = NULL, live_key = NULL, finished_at = :now
+   SET state = 'cancelled', due_at = NULL, ready_at = NULL, live_key = NULL, finished_at = :now,
+       cause = coalesce(cause, :cause)
  WHERE id = :job AND state IN ('scheduled', 'ready');
 
 -- name: request_cancel

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from heavyjobs.model import ClaimKey, JobState, new_id
-from heavyjobs.store.protocol import CancelAnswer, Store
+from heavyjobs.model import Cause, ClaimKey, Ending, JobState, new_id
+from heavyjobs.store.protocol import CancelAnswer, Filter, Store
 from heavyjobs.testing.contract.harness import (
     AGAIN,
+    CANCEL,
+    DEATH,
     HAND_BACK,
     Harness,
     claim_ids,
+    end,
     finish,
     job_of,
     new_job,
+    record,
     register,
     running,
     state_of,
@@ -33,6 +37,42 @@ class Cancelling(Harness):
             assert (found.state, found.ready_at, found.due_at) == (JobState.CANCELLED, None, None)
             assert found.finished_at is not None
         assert await claim_ids(store, session) == []
+
+    async def test_what_was_cancelled_while_it_waited_has_a_cause_that_says_so(self, store: Store, session: UUID) -> None:
+        again = await running(store, session)
+        await finish(store, session, again, AGAIN)
+        [root] = await submit(store, new_job(kind="demo.root"))
+        below, scheduled = await submit(
+            store, new_job(parent=root, depth=1), new_job(parent=root, depth=1, delay_seconds=3600)
+        )  # fmt: skip
+
+        await store.cancel([root, again.job])
+
+        waited = Cause(Ending.CANCELLED, "cancelled while it waited")
+        for job in (root, below, scheduled, again.job):
+            assert (await job_of(store, job)).cause == waited
+        assert {job.id: job.cause for job in await store.list(Filter())} == dict.fromkeys(
+            (root, below, scheduled, again.job), waited
+        )
+        assert (await store.retry(root)).cause is None
+
+    async def test_the_waiting_children_of_a_job_that_died_have_a_cause_too(self, store: Store, session: UUID) -> None:
+        parent = await running(store, session)
+        [child] = await submit(store, new_job(parent=parent.job, depth=1))
+
+        await record(store, session, ends=[end(parent, DEATH, cause=Cause(Ending.RAISED, "why"))])
+
+        assert (await job_of(store, parent.job)).cause == Cause(Ending.RAISED, "why")
+        assert (await job_of(store, child)).cause == Cause(Ending.CANCELLED, "cancelled while it waited")
+
+    async def test_the_cause_of_what_was_cancelled_as_it_ran_is_that_of_its_end(self, store: Store, session: UUID) -> None:
+        claim = await running(store, session)
+        await store.cancel([claim.job])
+        assert (await job_of(store, claim.job)).cause is None
+
+        await record(store, session, ends=[end(claim, CANCEL, cause=Cause(Ending.CANCELLED, "stopped"))])
+
+        assert (await job_of(store, claim.job)).cause == Cause(Ending.CANCELLED, "stopped")
 
     async def test_what_runs_goes_on_until_its_coordinator_stops_it(self, store: Store, session: UUID) -> None:
         claim = await running(store, session)
