@@ -137,7 +137,7 @@ class JobEnded(HeavyjobsError):
 
     Attributes:
         job_id: whose.
-        cause: how the last invocation ended; None only when the job was cancelled before it was ever started.
+        cause: how the last invocation ended, or that the job was cancelled while it waited; None only of a cancelled child.
     """
 
     def __init__(self, message: str, *, job_id: UUID, cause: Cause | None) -> None:
