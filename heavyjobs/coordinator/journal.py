@@ -56,13 +56,14 @@ class _Unhurried:
             time.sleep(0.01)
 
     def _write_on_and_on(self) -> None:
+        told = 0
         while True:
             line = self._lines.get()
             with suppress(OSError, ValueError):
                 self._stream.write(line)
-                if self._dropped:
-                    self._stream.write(f"… {self._dropped} lines of this log were dropped: nobody read it in time\n")
-                    self._dropped = 0
+                if (dropped := self._dropped) > told:
+                    self._stream.write(f"… {dropped - told} lines of this log were dropped: nobody read it in time\n")
+                    told = dropped
                 self._stream.flush()
             self._lines.task_done()
 

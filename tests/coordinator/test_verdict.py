@@ -111,3 +111,13 @@ def test_a_death_keeps_its_code_or_signal_and_an_exception_its_traceback() -> No
     assert (faulted.exit_code, faulted.signal) == (None, 11)
     assert raised is not None
     assert (raised.type, raised.traceback) == ("builtins.ValueError", "Traceback")
+
+
+def test_a_worker_that_its_coordinator_gave_up_is_a_crash_that_says_why() -> None:
+    found = judged(Death(None, 9, reason="a frame of 9000000 bytes was announced; the most is 8388608"), None)
+
+    assert found.ending is Ending.CRASHED
+    assert found.cause is not None
+    assert found.cause.message == (
+        "given up by its coordinator after 42.0 s: a frame of 9000000 bytes was announced; the most is 8388608"
+    )

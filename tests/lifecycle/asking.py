@@ -40,3 +40,14 @@ async def texts(handle: AnyHandle, *, claim: int | None = None) -> list[str]:
 async def endings(client: Client, handle: AnyHandle) -> Sequence[Ending | None]:
     """How its invocations ended, oldest first."""
     return [invocation.ending for invocation in await client.invocations(handle.id)]
+
+
+async def ticked(client: Client, *, times: int = 2) -> None:
+    """Wait until the coordinator has come round that often once more."""
+    (before,) = await client.coordinators()
+
+    async def went_on() -> bool:
+        (now,) = await client.coordinators()
+        return now.tick >= before.tick + times
+
+    await until(went_on)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from heavyjobs.processes import WORKER_MARK
 from heavyjobs.settings import Settings
 from heavyjobs.slots.tree import label
 from heavyjobs.store import open_store, options_of
+from heavyjobs.store.protocol import Store
 from tests.lifecycle.asking import DEADLINE_SECONDS, until
 
 ROOT: Final = Path(__file__).parents[2]
@@ -53,11 +54,13 @@ def configuration(
 
 
 @asynccontextmanager
-async def coordinating(url: str, **how: Any) -> AsyncGenerator[Coordinator]:
+async def coordinating(
+    url: str, *, reached_by: Callable[[Store], Store] = lambda store: store, **how: Any
+) -> AsyncGenerator[Coordinator]:
     """A coordinator in this process for the length of the block; ready to take jobs when the block begins."""
     settings = Settings.model_validate(configuration(url, **how))
     async with open_store(url, options_of(settings.database)) as store:
-        one = Coordinator(settings, store)
+        one = Coordinator(settings, reached_by(store))
         running = asyncio.create_task(one.run())
         try:
             ready = asyncio.create_task(one.ready.wait())
@@ -70,9 +73,13 @@ async def coordinating(url: str, **how: Any) -> AsyncGenerator[Coordinator]:
 
 
 class Daemon:
-    """`heavyjobs run` in a process of its own."""
+    """`heavyjobs run` in a process of its own.
 
-    def __init__(self, folder: Path, url: str, **how: Any) -> None:
+    Args:
+        unread: a pipe that its log goes to instead of the file.
+    """
+
+    def __init__(self, folder: Path, url: str, *, unread: int | None = None, **how: Any) -> None:
         folder.mkdir(exist_ok=True)
         self.log: Final = folder / "log"
         self._name: Final = uuid4().hex
@@ -83,8 +90,8 @@ class Daemon:
                 [sys.executable, "-m", "heavyjobs.cli", "run", "--config", config],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=log if unread is None else unread,
+                stderr=log if unread is None else unread,
                 start_new_session=True,
                 env={**os.environ, TESTED_BY: self._name},
             )

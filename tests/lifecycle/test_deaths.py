@@ -12,7 +12,7 @@ import pytest
 
 from heavyjobs import Client
 from heavyjobs.model import Ending, JobState
-from tests.lifecycle.asking import endings, said, until
+from tests.lifecycle.asking import endings, said, ticked, until
 from tests.lifecycle.hosts import HASTY, Daemon, gone
 from tests.lifecycle.work import Film, Nap, Note
 
@@ -115,17 +115,6 @@ async def test_a_coordinator_killed_at_any_moment_of_its_start_leaves_nothing(ur
 def guardian(daemon: Daemon) -> psutil.Process:
     (found,) = [process for process in daemon.family() if "heavyjobs.slots.guardian" in process.cmdline()]
     return found
-
-
-async def ticked(client: Client) -> None:
-    """Wait until the coordinator has come round once more."""
-    (before,) = await client.coordinators()
-
-    async def went_on() -> bool:
-        (now,) = await client.coordinators()
-        return now.tick >= before.tick + 2
-
-    await until(went_on)
 
 
 def workers_of(daemon: Daemon) -> set[psutil.Process]:

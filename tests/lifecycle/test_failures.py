@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from heavyjobs import Client, JobDead
-from heavyjobs.model import Cause, Ending, InvocationRecord, JobState
-from tests.lifecycle.asking import endings
-from tests.lifecycle.work import Count, Flaky, Greedy, Refuse, Refused, Timed
+from heavyjobs.model import Bill, Cause, Ending, InvocationRecord, JobState
+from tests.lifecycle.asking import endings, until
+from tests.lifecycle.work import Burn, Count, Flaky, Greedy, Refuse, Refused, Timed
 
 pytestmark = pytest.mark.usefixtures("coordinator")
 
@@ -40,6 +40,25 @@ async def test_a_crash_costs_one_attempt_and_its_cause_is_kept(
     cause = cause_of(first)
     assert (cause.ending, cause.exit_code, cause.signal) == (ending, code, number)
     assert second.ending is Ending.SUCCEEDED
+
+
+async def test_the_bill_of_a_crash_has_what_it_had_computed_and_written(client: Client, tmp_path: Path) -> None:
+    handle = await client.submit(Burn(until=tmp_path / "enough"))
+    seen: list[Bill] = []
+
+    async def billed() -> bool:
+        seen[:] = [one.bill for one in await client.invocations(handle.id)]
+        return bool(seen) and seen[0].cpu_seconds > 0.2 and seen[0].written_bytes > 1 << 20
+
+    await until(billed)
+    (tmp_path / "enough").touch()
+
+    await handle.wait(timeout=20)
+    (crashed,) = await client.invocations(handle.id)
+    assert crashed.ending is Ending.CRASHED
+    assert crashed.bill.cpu_seconds >= seen[0].cpu_seconds
+    assert crashed.bill.written_bytes >= seen[0].written_bytes
+    assert crashed.bill.wall_seconds >= seen[0].wall_seconds
 
 
 async def test_the_last_words_of_a_crash_are_in_its_log(client: Client) -> None:

@@ -12,9 +12,9 @@ import pytest
 from heavyjobs import Client, JobDead
 from heavyjobs.model import Cancelled, Ending
 from heavyjobs.slots import pool
-from tests.lifecycle.asking import said, until
+from tests.lifecycle.asking import said, ticked, until
 from tests.lifecycle.hosts import Daemon, coordinating
-from tests.lifecycle.work import AsyncCrash, AsyncNap, Block, Count, Counting
+from tests.lifecycle.work import AsyncCrash, AsyncNap, Block, Count, Counting, Yes
 
 
 @pytest.mark.usefixtures("coordinator")
@@ -41,6 +41,17 @@ async def test_one_of_many_is_cancelled_alone(client: Client, tmp_path: Path) ->
     others = [nap for nap in naps if nap is not naps[3]]
     assert await asyncio.gather(*(nap.result(timeout=20) for nap in others)) == ["rested"] * 9
     assert {(await nap.job()).claim for nap in others} == {1}
+
+
+async def test_a_program_that_writes_for_ever_holds_up_neither_its_neighbours_nor_the_ticks(client: Client, url: str) -> None:
+    async with coordinating(url, log_bytes=20_000):
+        yes = await client.submit(Yes())
+        await said(yes, "yes")
+
+        assert await (await client.submit(AsyncNap(seconds=0.1))).result(timeout=20) == "rested"
+        await ticked(client, times=3)
+
+        assert await yes.cancel() == Cancelled()
 
 
 @pytest.mark.parametrize("how", ["spin", "lock"])

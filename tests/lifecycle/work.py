@@ -221,6 +221,19 @@ class Ticker(Job[int], kind="tests.ticker"):
         raise AssertionError("it counts for ever")
 
 
+class Burn(Job[None], kind="tests.burn"):
+    """Computes and writes until a file is there, then its process ends by itself."""
+
+    until: Path
+    config = JobConfig(attempts=1)
+
+    def run(self, ctx: Context) -> None:
+        with (ctx.workspace / "ashes").open("wb") as ashes:
+            while not self.until.exists():
+                ashes.write(bytes(sum(range(100_000)) % 7 + 100_000))
+        os._exit(3)
+
+
 class Area(Job[int], kind="tests.area", version=2):
     """In version 1 it had one side."""
 
@@ -305,6 +318,37 @@ class MixedFamily(Job[list[str]], kind="tests.mixed_family"):
         return [name_of(outcome) for outcome in ctx.outcomes(children)]
 
 
+class Echo(Job[str], kind="tests.echo"):
+    text: str
+    times: int = 1
+    config = QUICK
+
+    def run(self, ctx: Context) -> str:
+        return self.text * self.times
+
+
+class Crowd(Job[int], kind="tests.crowd"):
+    """Gathers many children, or children with much to say; how many characters came back."""
+
+    children: int
+    text: str
+    times: int = 1
+    config = JobConfig(attempts=1)
+
+    def run(self, ctx: Context) -> int:
+        return sum(map(len, ctx.gather([Echo(text=self.text, times=self.times) for _ in range(self.children)])))
+
+
+class OddKey(Job[None], kind="tests.odd_key"):
+    """Gives its child a name that no database can hold, or that is too long for an index."""
+
+    how: str
+    config = QUICK
+
+    def run(self, ctx: Context) -> None:
+        ctx.spawn(Square(number=1), key={"nul": "a\0b", "long": "x" * 9_000}[self.how])
+
+
 class Patient(Job[str], kind="tests.patient"):
     """Has little time of its own, and a child that takes more."""
 
@@ -341,6 +385,20 @@ class AsyncNap(Job[str, Counting], kind="tests.async_nap"):
         while time.monotonic() < deadline and not (self.until and self.until.exists()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         return "rested"
+
+
+class Yes(Job[None], kind="tests.yes"):
+    """A program writes for ever to the descriptor that all on the lane share."""
+
+    config = QUICK
+
+    async def run(self, ctx: AsyncContext) -> None:
+        logger.info("yes")
+        process = await asyncio.create_subprocess_exec("yes")
+        try:
+            await process.wait()
+        finally:
+            process.kill()
 
 
 class Block(Job[str], kind="tests.block"):
