@@ -40,8 +40,6 @@ from heavyjobs.store.watching import Watcher
 from heavyjobs.waiting import first_of
 
 PROMOTE_LIMIT: Final = 1000
-LOCKED_REST_SECONDS: Final = 0.05
-"""Before due jobs that could not be made ready are tried again: somebody else has them locked just now."""
 
 
 class Work:
@@ -173,13 +171,9 @@ class Work:
             patience.renew()
             if moved:
                 self._claim_now.set()
-            await first_of(self._schedule_now, seconds=self._rest(moved, due_in))
-
-    def _rest(self, moved: int, due_in: float | None) -> float:
-        """Until the next job is due; no longer than `poll_every`, for the wake-up of one that is due earlier may be lost."""
-        if due_in is None:
-            return self._host.poll_every
-        return min(self._host.poll_every, max(0.0 if moved else LOCKED_REST_SECONDS, due_in))
+            # Another client may have scheduled an earlier one, and its wake-up been lost.
+            rest = self._host.poll_every if due_in is None else min(self._host.poll_every, max(0.0, due_in))
+            await first_of(self._schedule_now, seconds=rest)
 
     async def _listen(self) -> None:
         patience = Patience()
