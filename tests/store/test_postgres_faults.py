@@ -412,3 +412,23 @@ async def _until_somebody_waits(url: str) -> None:
 async def _cancel_those_who_wait(url: str) -> None:
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+
+async def test_a_session_is_not_ended_beside_a_claim_that_is_still_being_written(postgres_url: str) -> None:
+    async with PostgresStore(postgres_url, StoreOptions()) as store:
+        session = await register(store)
+        [job] = await submit(store)
+        async with await psycopg.AsyncConnection.connect(postgres_url) as late:
+            await late.execute("SELECT 1 FROM heavyjobs.coordinators WHERE session = %s FOR KEY SHARE", [session])
+            await late.execute(
+                "INSERT INTO heavyjobs.invocations (job, claim, epoch, attempt, session, host)"
+                " VALUES (%s, 1, 1, 1, %s, 'here')",
+                [job, session],
+            )
+            ending = asyncio.create_task(store.end_session(session))
+            await _until_somebody_waits(postgres_url)
+
+            await late.commit()
+            await ending
+
+        assert [found.session.id for found in await store.coordinators()] == [session], "it holds something, so it is open"

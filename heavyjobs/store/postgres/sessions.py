@@ -74,7 +74,9 @@ async def forfeit(talk: Talk, observer: UUID, *, session: UUID, tick: int, jitte
 
 
 async def end_session(talk: Talk, session: UUID) -> None:
-    await talk.do("end_session", session=session)
+    async with talk.together():
+        await talk.do("settle_session", session=session)
+        await talk.do("end_session", session=session)
 
 
 async def drain(talk: Talk, sessions: Collection[UUID]) -> None:

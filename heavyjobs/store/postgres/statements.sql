@@ -515,6 +515,13 @@ SELECT job.id AS job, job.claim, invocation.attempt, job.unstarted, invocation.s
  ORDER BY job.id
    FOR UPDATE OF job;
 
+-- name: settle_session
+-- Wait for what a session is writing, so that the next statement sees it.
+SELECT session
+  FROM heavyjobs.coordinators
+ WHERE session = %(session)s
+   FOR UPDATE;
+
 -- name: end_session
 -- Close a session that holds nothing.
 UPDATE heavyjobs.coordinators
