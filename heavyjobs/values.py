@@ -38,9 +38,9 @@ def encode(value: object, *, what: str, max_bytes: int) -> JsonText:
     Raises:
         Unstorable: not plain data, or larger than `max_bytes`; says where in the value and what would do.
     """
-    if fault := _fault(value, ""):
-        raise Unstorable(f"{what}{fault}")
     try:
+        if fault := _fault(value, ""):
+            raise Unstorable(f"{what}{fault}")
         data = orjson.dumps(value)
     except (orjson.JSONEncodeError, RecursionError) as error:
         raise Unstorable(f"{what}: {error}") from None
@@ -121,7 +121,7 @@ def _number_fault(number: float, path: str) -> str | None:
         return None if math.isfinite(number) else f"{path}: {number} is not a JSON number; use null or text"
     if -(2**63) <= number < 2**64:
         return None
-    return f"{path}: the integer {str(number)[:24]} needs more than 64 bits; pass it as text"
+    return f"{path}: the integer needs {number.bit_length()} bits, more than 64; pass it as text"
 
 
 def _text_fault(text: str, path: str) -> str | None:

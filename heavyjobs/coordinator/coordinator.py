@@ -69,13 +69,6 @@ class Coordinator:
                 hurry=self._hurry,
             )
             predecessors.add(session.id)
-            journal.say(
-                "session begins",
-                session=session.id,
-                database=self._store.url,
-                slots=", ".join(f"{name} {slots}" for name, slots in session.queues.items()),
-                kinds=", ".join(sorted(session.kinds)),
-            )
             self.ready.set()
             try:
                 await work.work()

@@ -78,7 +78,7 @@ class Invocation:
         self.over: Final = asyncio.Event()
         self.stop: Stop | None = None
         self.end: End | None = None
-        self.blamed = False
+        self.forgiven = False
         self.dirty = False
         self.reference = 0
         self._desk = desk
@@ -137,13 +137,16 @@ class Invocation:
         self.log.remark("one of its steps holds up all others on the lane; the stacks:")
 
     def ended(self, ended: Ended) -> None:
+        if self.worker.lane and ended.ending is Ending.CANCELLED and self.stop is None:
+            # Cancelled by nobody of ours: by a neighbour that stopped the loop, or by itself.
+            self.forgiven = self._desk.forgives(self)
         self._close(ended, worn=ended.worn)
 
     def gone(self, death: Death) -> None:
-        if not self.worker.lane or self.worker.running == 1 or death.step == self.reference:
-            self.blamed = True
-        elif death.step == 0 and self.stop is None:
-            self.blamed = not self._desk.forgives(self)
+        if death.blameless:
+            self.forgiven = self.stop is None and self._desk.forgives(self)
+        elif self.worker.lane and self.worker.running > 1 and death.step != self.reference:
+            self.forgiven = death.step != 0 or self.stop is not None or self._desk.forgives(self)
         self._close(death, worn=True)
 
     # -- stopping it
@@ -259,7 +262,7 @@ class Invocation:
             policy=job.policy,
             bill=bill,
             out_of_memory=isinstance(came, Death) and out_of_memory_kills() > self._kills_before,
-            blamed=self.blamed,
+            forgiven=self.forgiven,
         )
         move = after(
             found.ending,

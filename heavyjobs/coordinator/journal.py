@@ -82,4 +82,7 @@ def _json(record: Record) -> str:
 
 
 def _shown(value: object) -> str:
-    return short_id(value) if isinstance(value, UUID) else str(value)
+    if isinstance(value, UUID):
+        return short_id(value)
+    # What a job says may steer the operator's terminal, or look like another line of this log.
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))

@@ -124,6 +124,7 @@ class Work:
         try:
             with self._lease:
                 await self._store.register(self._session)
+                self._say_hello()
                 async with self._watcher, asyncio.TaskGroup() as self._group:
                     claiming = self._group.create_task(self._claiming.run(), name="claiming")
                     loops = [
@@ -194,6 +195,15 @@ class Work:
             self._work_may_be_there()
 
     # -- small connections
+
+    def _say_hello(self) -> None:
+        journal.say(
+            "session begins",
+            session=self._session.id,
+            database=self._store.url,
+            slots=", ".join(f"{name} {slots}" for name, slots in self._session.queues.items()),
+            kinds=", ".join(sorted(self._session.kinds)),
+        )
 
     def _lapse(self) -> None:
         """Called in the lease's thread: end every tree, before another may take the jobs."""

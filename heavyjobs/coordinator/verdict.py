@@ -36,7 +36,7 @@ class Verdict:
 
 
 def verdict(
-    came: Ended | Death, *, stop: Stop | None, policy: Policy, bill: Bill, out_of_memory: bool = False, blamed: bool = True
+    came: Ended | Death, *, stop: Stop | None, policy: Policy, bill: Bill, out_of_memory: bool = False, forgiven: bool = False
 ) -> Verdict:
     """How the invocation ended.
 
@@ -46,7 +46,7 @@ def verdict(
     Args:
         came: the worker's last word, or how the process went without one.
         out_of_memory: the kernel has killed for lack of memory while it ran.
-        blamed: for the lane: whether this invocation is held to have brought the process down.
+        forgiven: this invocation is not held to have brought about its own end.
     """
     if isinstance(came, Ended) and came.ending is Ending.SUCCEEDED:
         return Verdict(ending=Ending.SUCCEEDED, result=came.result)
@@ -61,10 +61,11 @@ def verdict(
         return _of(Ending.OUT_OF_MEMORY, f"used {_memory(bill, policy)}", came)
     if stop in {Stop.DRAIN, Stop.NEIGHBOUR, Stop.LOST}:
         return _of(Ending.HANDED_BACK, f"handed back: {stop}", came)
+    if forgiven:
+        why = isinstance(came, Death) and came.reason
+        return _of(Ending.HANDED_BACK, f"handed back: {why or 'the lane it ran on was brought down by another job'}", came)
     if isinstance(came, Ended):
         return _by_its_own_word(came, policy, bill)
-    if not blamed:
-        return _of(Ending.HANDED_BACK, "handed back: the lane it ran on was brought down by another job", came)
     return _by_its_death(came, policy, bill, out_of_memory=out_of_memory)
 
 

@@ -41,7 +41,7 @@ from heavyjobs.events import BrokenFrame, Code, FrameReader, frame
 from heavyjobs.model import Bill, Ending, Source
 from heavyjobs.slots.rawlines import RawLines
 from heavyjobs.slots.starting import Started, start_process
-from heavyjobs.slots.tree import Swept, end
+from heavyjobs.slots.tree import Swept, end, is_alive
 from heavyjobs.slots.worker import CANCEL_SIGNAL, DUMP_SIGNAL
 from heavyjobs.values import STATUS_MAX_BYTES, JsonText, checked
 from heavyjobs.waiting import first_of
@@ -52,6 +52,9 @@ _RAW_BITE_BYTES: Final = 1 << 14
 
 _RAW_REST_SECONDS: Final = 0.002
 """After a whole bite of it: a loop that never rests leaves the interpreter to no other thread for long."""
+
+_UNKNOWN_EXIT_CODE: Final = 255
+"""What multiprocessing says when the process that would have told it is gone."""
 
 _RAW_LISTENERS_MAX: Final = 8
 """On the lane: to so many invocations raw output goes at most."""
@@ -64,12 +67,14 @@ class Death:
     Attributes:
         step: lane only: the reference of the invocation whose step was running; 0 when none was.
         reason: why its coordinator has ended it, or given it up; None when it did not.
+        blameless: the process that forks workers is gone, and all of its with it: nothing that ran here need have done that.
     """
 
     exit_code: int | None
     signal: int | None
     step: int = 0
     reason: str | None = None
+    blameless: bool = False
 
 
 @dataclass(slots=True)
@@ -120,6 +125,7 @@ class WorkerProcess:
         self._mark = started.mark
         self._executor = started.executor
         self._process = started.process
+        self._server = started.server
         self._up, self._out, self._err = started.up, started.out, started.err
         self._down = started.down
         self._unsent = bytearray()
@@ -241,14 +247,16 @@ class WorkerProcess:
         self.over.set()
 
     def _tell_gone(self, death: Death) -> None:
-        listeners, self._listeners = self._listeners, {}
-        for listener in listeners.values():
+        for listener in [*self._listeners.values()]:
             listener.gone(death)
+        self._listeners.clear()
 
     def _bury(self) -> Death:
         # The executor's own thread reads the exit code; asking before it is done would race it for the one byte there is.
         self._executor.shutdown(wait=True)
         code = self._process.exitcode
+        if code == _UNKNOWN_EXIT_CODE and self._server is not None and not is_alive(self._server):
+            return Death(None, None, self._mark.get(), "the process that forks workers was killed", blameless=True)
         killed_by = -code if code is not None and code < 0 else None
         return Death(None if killed_by else code, killed_by, self._mark.get(), self._broken)
 

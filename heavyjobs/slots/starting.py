@@ -37,6 +37,7 @@ class Started:
     out: int
     err: int
     mark: Mark
+    server: psutil.Process | None
 
 
 _starting: Final = threading.Lock()
@@ -71,8 +72,9 @@ def start_process(options: events.WorkerOptions, preload: tuple[str, ...], *, la
     for descriptor in (up_read, down_write, out_read, err_read):
         os.set_blocking(descriptor, False)
     pid = process.pid or 0
-    root = Root(pid, psutil.Process(pid).create_time(), options.marker)
-    return Started(executor, future, process, root, up_read, down_write, out_read, err_read, mark)
+    worker = psutil.Process(pid)
+    root = Root(pid, worker.create_time(), options.marker)
+    return Started(executor, future, process, root, up_read, down_write, out_read, err_read, mark, worker.parent())
 
 
 def _pipe() -> tuple[int, int]:

@@ -164,14 +164,15 @@ def _wait(processes: list[psutil.Process], *, seconds: float) -> list[psutil.Pro
     """Wait until they are gone or zombies; those that are not in time."""
     deadline = time.monotonic() + seconds
     alive = processes
-    while alive := [process for process in alive if _alive(process)]:
+    while alive := [process for process in alive if is_alive(process)]:
         if time.monotonic() >= deadline:
             break
         time.sleep(0.002)
     return alive
 
 
-def _alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it is there and no zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except GONE:

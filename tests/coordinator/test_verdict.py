@@ -97,7 +97,7 @@ def test_a_kill_while_the_kernel_was_out_of_memory_is_told_as_that() -> None:
 
 
 def test_a_neighbour_on_a_lane_that_another_brought_down_is_handed_back() -> None:
-    found = verdict(EXITED, stop=None, policy=POLICY, bill=SMALL, blamed=False)
+    found = verdict(EXITED, stop=None, policy=POLICY, bill=SMALL, forgiven=True)
 
     assert found.ending is Ending.HANDED_BACK
 

@@ -14,7 +14,7 @@ from heavyjobs import Client
 from heavyjobs.model import Ending, JobState
 from tests.lifecycle.asking import endings, said, ticked, until
 from tests.lifecycle.hosts import HASTY, Daemon, gone
-from tests.lifecycle.work import Film, Nap, Note
+from tests.lifecycle.work import Film, KillsTheForkServer, Nap, Note
 
 
 async def test_a_coordinator_killed_in_the_middle_of_twenty_jobs_leaves_nothing_and_each_job_is_done_once(
@@ -134,3 +134,22 @@ async def stand_still(daemon: Daemon, client: Client) -> None:
             daemon.signal(signal.SIGCONT)
         else:
             return
+
+
+async def test_a_fork_server_that_is_killed_takes_all_workers_along_and_charges_none_of_their_jobs(
+    client: Client, url: str, tmp_path: Path
+) -> None:
+    with Daemon(tmp_path / "host", url):
+        nap = await client.submit(Nap(until=tmp_path / "enough"))
+        await said(nap, "napping")
+
+        killer = await client.submit(KillsTheForkServer())
+        await killer.result(timeout=20)
+
+        (tmp_path / "enough").touch()
+        assert await nap.result(timeout=20) == "rested"
+        assert await endings(client, nap) == [Ending.HANDED_BACK, Ending.SUCCEEDED]
+        assert await endings(client, killer) == [Ending.HANDED_BACK, Ending.SUCCEEDED]
+        [lost, _] = await client.invocations(nap.id)
+        assert lost.cause
+        assert "the process that forks workers was killed" in lost.cause.message

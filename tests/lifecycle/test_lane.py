@@ -14,7 +14,7 @@ from heavyjobs.model import Cancelled, Ending
 from heavyjobs.slots import pool
 from tests.lifecycle.asking import said, ticked, until
 from tests.lifecycle.hosts import Daemon, coordinating
-from tests.lifecycle.work import AsyncCrash, AsyncNap, Block, Count, Counting, Yes
+from tests.lifecycle.work import AsyncCrash, AsyncNap, Block, Count, Counting, StopsTheLoop, Yes
 
 
 @pytest.mark.usefixtures("coordinator")
@@ -111,3 +111,17 @@ def alive_pid(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def test_a_job_that_stops_the_loop_of_the_lane_charges_its_neighbours_nothing(
+    client: Client, url: str, tmp_path: Path
+) -> None:
+    with Daemon(tmp_path / "host", url):
+        naps = await client.submit_many([AsyncNap(until=tmp_path / "enough") for _ in range(3)])
+        await asyncio.gather(*(said(nap, "napping") for nap in naps))
+
+        await (await client.submit(StopsTheLoop())).result(timeout=30)
+
+        (tmp_path / "enough").touch()
+        assert await asyncio.gather(*(nap.result(timeout=20) for nap in naps)) == ["rested"] * 3
+        assert {(await nap.job()).attempt for nap in naps} == {1}

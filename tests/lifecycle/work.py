@@ -476,3 +476,25 @@ def name_of(outcome: Succeeded[Any] | Dead[Any] | Cancelled) -> str:
             return f"dead: {error}"
         case Cancelled():
             return "cancelled"
+
+
+class KillsTheForkServer(Job[None], kind="tests.kills_the_fork_server"):
+    """Kills the process that all workers of its host come from, the first time."""
+
+    config = QUICK
+
+    def run(self, ctx: Context) -> None:
+        if ctx.claim.number == 1:
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+
+
+class StopsTheLoop(Job[None], kind="tests.stops_the_loop"):
+    """Stops the loop of the lane, the first time."""
+
+    config = QUICK
+
+    async def run(self, ctx: AsyncContext) -> None:
+        if ctx.claim.number == 1:
+            asyncio.get_running_loop().stop()
+            await asyncio.sleep(60)
