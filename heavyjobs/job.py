@@ -20,7 +20,7 @@ from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Final, Generic, Never, Self, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from typing_extensions import NoDefault, TypeVar, override
 
 from heavyjobs.context import EitherContext
@@ -335,7 +335,11 @@ def _has_secret(value: object) -> bool:
 
 @cache
 def _adapter(of: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(of)
+    try:
+        # By default pydantic writes a NaN that stands in an `Any` as null; kept, it is refused when the value is stored.
+        return TypeAdapter(of, config=ConfigDict(ser_json_inf_nan="constants"))
+    except PydanticUserError:
+        return TypeAdapter(of)  # a model has a configuration of its own
 
 
 @cache

@@ -56,3 +56,8 @@ def test_a_result_that_cannot_be_json_is_told_with_its_kind(result: Any) -> None
 def test_a_result_that_its_class_does_not_say_is_told_with_its_kind() -> None:
     with pytest.raises(Unstorable, match=r"^the result of tests\.counted is not what its class says: value: .*'three'"):
         endings.returned(Counted(name="any", arguments={}), "three", None)
+
+
+def test_a_number_that_json_has_not_is_refused_in_a_result_of_any_type() -> None:
+    with pytest.raises(Unstorable, match="nan is not a JSON number"):
+        endings.returned(Deed(name="any", arguments={}), {"share": float("nan")}, None)
