@@ -109,7 +109,6 @@ class Run:
     epoch: int
     depth: int
     queue: str
-    grace_seconds: float
     memory_bytes: int | None
     checkpoint: JsonText | None
 

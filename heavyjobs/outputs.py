@@ -2,7 +2,7 @@
 
 Guarantees: what others see at the target is nothing, what was there before, or the finished output; a target that was not to be
 replaced never is. A job that dies leaves one hidden file or folder beside the target, named after its claim (`part_name`):
-its next invocation removes it, and a sweeper can find it.
+its next invocation removes it. Where there is none, it stays: nothing sweeps yet.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ class Coordinator:
         self._draining = asyncio.Event()
         self._hurry = asyncio.Event()
         self.ready = asyncio.Event()
-        """Set once the job types are known and the first session begins."""
+        """Set once the job types are known, just before the first session is registered."""
 
     def stop(self) -> None:
         """Drain: claim nothing more, let work end, hand back what has not in time. A second call hands back at once."""

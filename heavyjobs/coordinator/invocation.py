@@ -106,7 +106,6 @@ class Invocation:
             epoch=job.epoch,
             depth=job.depth,
             queue=job.policy.queue,
-            grace_seconds=job.policy.grace_seconds,
             memory_bytes=job.policy.memory_bytes,
             checkpoint=job.checkpoint,
         )

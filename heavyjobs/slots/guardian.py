@@ -69,9 +69,9 @@ class Guardian:
         self._say(f"forget {root.pid}")
 
     def renew(self, until: float) -> None:
-        """The lease holds until then, on the clock of `boot_seconds`; infinity suspends it while nothing is held."""
+        """The lease holds until then, on the clock of `boot_seconds`."""
         self._lease_until = until
-        self._say("lease inf" if until == _NEVER else f"lease {max(0.0, until - boot_seconds()):.3f}")
+        self._say(f"lease {max(0.0, until - boot_seconds()):.3f}")
 
     def stop(self) -> None:
         """Let it go, after the workers are gone."""

@@ -141,7 +141,6 @@ def run(
         epoch=1,
         depth=0,
         queue="default",
-        grace_seconds=1.0,
         memory_bytes=memory_bytes,
         checkpoint=None,
     )
