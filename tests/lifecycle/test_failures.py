@@ -124,13 +124,13 @@ async def test_an_allocation_over_the_limit_ends_as_out_of_memory_with_figures(c
 async def test_child_programs_count_against_the_memory_of_their_job(client: Client) -> None:
     handle = await client.submit(Greedy(in_child=True))
 
-    with pytest.raises(JobDead, match=r"used 5\d\d(\.\d)? MiB of 300 MiB") as raised:
+    with pytest.raises(JobDead, match=r"used [345]\d\d(\.\d)? MiB of 300 MiB") as raised:
         await handle.result(timeout=30)
 
     assert raised.value.cause is not None
     assert raised.value.cause.ending is Ending.OUT_OF_MEMORY
     (invocation,) = await client.invocations(handle.id)
-    assert invocation.bill.memory_peak_bytes > 500 << 20
+    assert invocation.bill.memory_peak_bytes > 300 << 20
 
 
 async def test_a_job_that_takes_its_worker_down_leaves_its_neighbours_alone(client: Client, tmp_path: Path) -> None:
