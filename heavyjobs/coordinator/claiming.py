@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -63,7 +62,7 @@ class Claiming:
                 more = await self._round()
             except StoreUnavailable as error:
                 journal.say("claim failed", level="WARNING", reason=error)
-                self._unsure_until = time.monotonic() + UNSURE_SECONDS
+                self._unsure_until = asyncio.get_running_loop().time() + UNSURE_SECONDS
                 await patience.wait()
                 continue
             patience.renew()
@@ -79,7 +78,7 @@ class Claiming:
 
     @property
     def _unsure(self) -> bool:
-        return time.monotonic() < self._unsure_until
+        return asyncio.get_running_loop().time() < self._unsure_until
 
     async def _round(self) -> bool:
         """Take what fits; whether asking again at once may give more."""

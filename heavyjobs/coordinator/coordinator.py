@@ -13,13 +13,12 @@ from dataclasses import replace
 from uuid import UUID
 
 from heavyjobs.coordinator import journal
-from heavyjobs.coordinator.host import new_session
+from heavyjobs.coordinator.machine import Machine
 from heavyjobs.coordinator.session import Work
 from heavyjobs.errors import HeavyjobsError, SessionFenced, StoreUnavailable
 from heavyjobs.model import Session
 from heavyjobs.settings import Settings
-from heavyjobs.slots.probe import Asked, Probed, probe
-from heavyjobs.slots.tree import adopt_orphans
+from heavyjobs.slots.probe import Asked, Probed
 from heavyjobs.store import open_store, options_of
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.preparing import prepare_schema
@@ -31,11 +30,13 @@ class Coordinator:
 
     Args:
         store: entered and migrated.
+        machine: that it runs on; this one by default.
     """
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, machine: Machine | None = None) -> None:
         self._settings = settings
         self._store = store
+        self._machine = machine or Machine()
         self._draining = asyncio.Event()
         self._hurry = asyncio.Event()
         self.ready = asyncio.Event()
@@ -53,7 +54,6 @@ class Coordinator:
         Raises:
             HeavyjobsError: no job type could be loaded, or the database cannot be used at all.
         """
-        adopt_orphans()
         probed = await self._probe()
         predecessors: set[UUID] = set()
         patience = Patience()
@@ -64,6 +64,7 @@ class Coordinator:
                 self._store,
                 session,
                 probed,
+                self._machine,
                 predecessors=frozenset(predecessors),
                 draining=self._draining,
                 hurry=self._hurry,
@@ -82,7 +83,7 @@ class Coordinator:
     async def _probe(self) -> Probed:
         settings = self._settings
         asked = Asked(path=tuple(settings.import_paths()), modules=settings.modules, preload=settings.preload)
-        probed = await probe(asked)
+        probed = await self._machine.probe(asked)
         for problem in probed.problems:
             journal.say("a module cannot be used; the kinds that it defines are not run here", level="ERROR", problem=problem)
         if not probed.kinds:
@@ -91,7 +92,7 @@ class Coordinator:
 
     def _describe(self, probed: Probed) -> Session:
         return replace(
-            new_session(self._settings.coordinator.name),
+            self._machine.session(self._settings.coordinator.name),
             queues={name: queue.slots for name, queue in self._settings.queues.items()},
             kinds={kind: seen.version for kind, seen in probed.kinds.items()},
             problems=probed.problems,

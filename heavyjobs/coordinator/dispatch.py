@@ -22,7 +22,6 @@ from heavyjobs.coordinator.relay import Relay
 from heavyjobs.coordinator.verdict import Stop
 from heavyjobs.coordinator.wants import Held, held_of
 from heavyjobs.model import Bill, Cause, ClaimKey, Ending, JobState, Move, short_id
-from heavyjobs.slots.bill import out_of_memory_kills
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from heavyjobs.slots.process import WorkerProcess
 from heavyjobs.store.protocol import CancelOrder, Claimed, End, Progress, Recorded
@@ -41,6 +40,7 @@ class Dispatch:
         log_bytes: kept of one invocation's log.
         spawn: starts a task that the session owns.
         room: called when something could be claimed again.
+        out_of_memory_kills: how often this machine's kernel has killed for lack of memory by now.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Dispatch:
         log_bytes: int,
         spawn: Spawn,
         room: Callable[[], None],
+        out_of_memory_kills: Callable[[], int],
     ) -> None:
         self.running: Final[dict[ClaimKey, Invocation]] = {}
         self._waiting: Final[deque[Claimed]] = deque()
@@ -70,6 +71,7 @@ class Dispatch:
         self._log_bytes = log_bytes
         self._spawn = spawn
         self._room = room
+        self.out_of_memory_kills: Final = out_of_memory_kills
         self.empty: Final = asyncio.Event()
         self.empty.set()
 
@@ -96,7 +98,7 @@ class Dispatch:
         """Bring waiting jobs to workers that are free; none any more when the lease has lapsed, for others may take them."""
         if not self._lease.holds:
             return
-        kills = out_of_memory_kills() if self._waiting else 0
+        kills = self.out_of_memory_kills() if self._waiting else 0
         for _ in range(len(self._waiting)):
             job = self._waiting.popleft()
             worker = self._worker_for(job)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from typing import Final, Protocol
 
 from heavyjobs import events
@@ -21,7 +20,7 @@ from heavyjobs.coordinator.verdict import Stop, verdict
 from heavyjobs.coordinator.wants import Held, held_of
 from heavyjobs.events import Ended
 from heavyjobs.model import Bill, Ending, after
-from heavyjobs.slots.bill import Account, Sample, out_of_memory_kills
+from heavyjobs.slots.bill import Account, Sample
 from heavyjobs.slots.process import Death, WorkerProcess
 from heavyjobs.store.protocol import Claimed, End, Progress
 from heavyjobs.units import show_bytes, show_seconds
@@ -41,6 +40,10 @@ class Desk(Protocol):
     @property
     def holds(self) -> bool:
         """Whether this session's claims hold by its own clock."""
+        ...
+
+    def out_of_memory_kills(self) -> int:
+        """How often the kernel has killed for lack of memory by now."""
         ...
 
     def news(self, invocation: Invocation) -> None:
@@ -82,7 +85,8 @@ class Invocation:
         self.dirty = False
         self.reference = 0
         self._desk = desk
-        self._began = time.monotonic()
+        self._now = asyncio.get_running_loop().time
+        self._began = self._now()
         self._started: float | None = None
         self._waits = 0
         self._waited_seconds = 0.0
@@ -114,7 +118,7 @@ class Invocation:
     # -- what its worker says
 
     def started(self) -> None:
-        self._started = time.monotonic()
+        self._started = self._now()
         if self.stop is not None:
             self.worker.cancel(self.reference)  # the first request may have come before the worker knew of the job
         self._news()
@@ -191,13 +195,13 @@ class Invocation:
 
     def wait_begins(self) -> None:
         if not self.waiting:
-            self._waits_since = time.monotonic()
+            self._waits_since = self._now()
         self._waits += 1
 
     def wait_ends(self) -> None:
         self._waits -= 1
         if not self.waiting:
-            self._waited_seconds += time.monotonic() - self._waits_since
+            self._waited_seconds += self._now() - self._waits_since
 
     def held(self) -> Held:
         return held_of(self.claimed, lane=self.worker.lane, waiting=self.waiting)
@@ -207,7 +211,7 @@ class Invocation:
         timeout = self.claimed.policy.timeout_seconds
         if timeout is None or self._started is None or self.waiting or self.stop is not None:
             return False
-        return time.monotonic() - self._started - self._waited_seconds > timeout
+        return self._now() - self._started - self._waited_seconds > timeout
 
     def sampled(self, sample: Sample) -> bool:
         """Take in what its tree uses; whether that is more memory than it may."""
@@ -224,7 +228,7 @@ class Invocation:
     def progress(self) -> Progress:
         """Its news since the last call, with the bill so far."""
         self.dirty = False
-        return self._progress(self.account.bill(time.monotonic() - self._began))
+        return self._progress(self.account.bill(self._now() - self._began))
 
     def _progress(self, bill: Bill) -> Progress:
         status = self._status if self._status is not self._told_status else None
@@ -232,7 +236,7 @@ class Invocation:
         return Progress(
             claim=self.claimed.claim,
             slot=self.worker.name,
-            started_ago_seconds=None if self._started is None else time.monotonic() - self._started,
+            started_ago_seconds=None if self._started is None else self._now() - self._started,
             status=status,
             bill=bill,
         )
@@ -244,7 +248,7 @@ class Invocation:
 
     def _close(self, came: Ended | Death, *, worn: bool) -> None:
         own = came.bill if isinstance(came, Ended) else None
-        bill = self.account.bill(time.monotonic() - self._began, own)
+        bill = self.account.bill(self._now() - self._began, own)
         if isinstance(came, Death) and not self._desk.holds:
             # Ended with all others because the lease has lapsed: whoever takes the job back says how it ended.
             self.stop = Stop.LOST
@@ -260,7 +264,7 @@ class Invocation:
             stop=self.stop,
             policy=job.policy,
             bill=bill,
-            out_of_memory=isinstance(came, Death) and out_of_memory_kills() > self._kills_before,
+            out_of_memory=isinstance(came, Death) and self._desk.out_of_memory_kills() > self._kills_before,
             forgiven=self.forgiven,
         )
         move = after(

@@ -19,12 +19,20 @@ class Lease:
         seconds: how long it holds, counted from the start of the last good tick.
     """
 
-    def __init__(self, seconds: float, guardian: Guardian, *, on_lapse: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        guardian: Guardian,
+        *,
+        on_lapse: Callable[[], None],
+        now: Callable[[], float] = boot_seconds,
+    ) -> None:
         self.lapsed = threading.Event()
         self._seconds = seconds
+        self._now = now
         self._guardian = guardian
         self._on_lapse = on_lapse
-        self._until = boot_seconds() + seconds
+        self._until = now() + seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="heavyjobs-lease", daemon=True)
 
@@ -44,12 +52,19 @@ class Lease:
 
     @property
     def holds(self) -> bool:
-        return boot_seconds() < self._until and not self.lapsed.is_set()
+        return self._now() < self._until and not self.lapsed.is_set()
+
+    def look(self) -> float | None:
+        """Lapse if it is time to; seconds until the next look, None when there is no need of one."""
+        left = self._until - self._now()
+        if left > 0:
+            # Waits are on the monotonic clock, which stands still while the machine sleeps: so it looks at least every second.
+            return min(1.0, left)
+        self.lapsed.set()
+        self._on_lapse()
+        return None
 
     def _watch(self) -> None:
-        # Waits on the monotonic clock, which stands still while the machine sleeps: so it looks at least every second.
-        while not self._over.wait(min(1.0, max(0.0, self._until - boot_seconds()))):
-            if boot_seconds() >= self._until:
-                self.lapsed.set()
-                self._on_lapse()
-                return
+        rest = self.look()
+        while rest is not None and not self._over.wait(rest):
+            rest = self.look()

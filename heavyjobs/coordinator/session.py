@@ -22,7 +22,7 @@ from heavyjobs.coordinator import journal
 from heavyjobs.coordinator.claiming import Claiming
 from heavyjobs.coordinator.dispatch import Dispatch
 from heavyjobs.coordinator.families import Families
-from heavyjobs.coordinator.lease import Lease
+from heavyjobs.coordinator.machine import Machine
 from heavyjobs.coordinator.relay import Relay
 from heavyjobs.coordinator.tending import Tending
 from heavyjobs.coordinator.ticking import Ticking
@@ -30,10 +30,8 @@ from heavyjobs.errors import StoreUnavailable
 from heavyjobs.events import WorkerOptions
 from heavyjobs.model import Session
 from heavyjobs.settings import Settings
-from heavyjobs.slots.guardian import Guardian
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from heavyjobs.slots.probe import Probed
-from heavyjobs.slots.tree import end
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.protocol import Store, Topic, WakeUp
 from heavyjobs.store.watching import Watcher
@@ -56,6 +54,7 @@ class Work:
         store: Store,
         session: Session,
         probed: Probed,
+        machine: Machine,
         *,
         predecessors: frozenset[UUID],
         draining: asyncio.Event,
@@ -65,18 +64,24 @@ class Work:
         self._store = store
         self._session = session
         self._host = host
+        self._machine = machine
         self._draining = draining
         self._hurry = hurry
         self._claim_now, self._schedule_now, self._tick_now = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
-        self._guardian = Guardian()
-        self._lease = Lease(host.lease, self._guardian, on_lapse=self._lapse)
+        self._guardian = machine.guardian()
+        self._lease = machine.lease(host.lease, self._guardian, on_lapse=self._lapse)
         self._watcher = Watcher(store)
         options, preload = _worker_options(settings), probed.preload
         self._pool = Pool(
-            options, self._guardian, preload=preload, on_idle=self._on_worker, target=self._workers_wanted(parked=0)
+            options,
+            self._guardian,
+            preload=preload,
+            on_idle=self._on_worker,
+            target=self._workers_wanted(parked=0),
+            start=machine.start_worker,
         )
-        self._lane = LaneKeeper(options, self._guardian, preload=preload, on_warm=self._on_worker)
+        self._lane = LaneKeeper(options, self._guardian, preload=preload, on_warm=self._on_worker, start=machine.start_worker)
         self._relay = Relay(store, session.id)
         self._dispatch = Dispatch(
             pool=self._pool,
@@ -88,6 +93,7 @@ class Work:
             log_bytes=host.log_bytes,
             spawn=self._spawn,
             room=self._claim_now.set,
+            out_of_memory_kills=machine.out_of_memory_kills,
         )
         self._claiming = Claiming(
             store,
@@ -105,6 +111,7 @@ class Work:
             session,
             self._dispatch,
             self._lease,
+            machine,
             host=host,
             predecessors=predecessors,
             draining=draining,
@@ -112,7 +119,7 @@ class Work:
             spawn=self._spawn,
             forfeited=self._work_may_be_there,
         )
-        self._tending = Tending(self._dispatch, self._guardian, spawn=self._spawn)
+        self._tending = Tending(self._dispatch, self._guardian, machine, spawn=self._spawn)
 
     async def work(self) -> None:
         """Work until drained.
@@ -207,7 +214,7 @@ class Work:
 
     def _lapse(self) -> None:
         """Called in the lease's thread: end every tree, before another may take the jobs."""
-        end(*(worker.root for worker in (*self._pool.workers, *self._lane.workers)), seconds=self._host.kill)
+        self._machine.end(*(worker.root for worker in (*self._pool.workers, *self._lane.workers)), seconds=self._host.kill)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
         if self._group is None:

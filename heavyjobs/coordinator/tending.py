@@ -7,8 +7,8 @@ from typing import Final
 
 from heavyjobs.coordinator import journal
 from heavyjobs.coordinator.dispatch import Dispatch, Spawn
+from heavyjobs.coordinator.machine import Machine
 from heavyjobs.coordinator.verdict import Stop
-from heavyjobs.slots.bill import sample
 from heavyjobs.slots.guardian import Guardian
 
 TEND_SECONDS: Final = 0.5
@@ -16,9 +16,10 @@ TEND_SECONDS: Final = 0.5
 
 
 class Tending:
-    def __init__(self, dispatch: Dispatch, guardian: Guardian, *, spawn: Spawn) -> None:
+    def __init__(self, dispatch: Dispatch, guardian: Guardian, machine: Machine, *, spawn: Spawn) -> None:
         self._dispatch = dispatch
         self._guardian = guardian
+        self._machine = machine
         self._spawn = spawn
 
     async def run(self) -> None:
@@ -43,6 +44,6 @@ class Tending:
         in_slots = {run.worker.root.pid: run for run in self._dispatch.running.values() if not run.worker.lane}
         if not in_slots:
             return
-        for pid, used in (await asyncio.to_thread(sample, [*in_slots])).items():
+        for pid, used in (await self._machine.sample(in_slots)).items():
             if not in_slots[pid].over.is_set() and in_slots[pid].sampled(used):
                 self._spawn(in_slots[pid].halt(Stop.MEMORY, grace_seconds=0), "ending what uses too much memory")

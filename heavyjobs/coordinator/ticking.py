@@ -10,13 +10,12 @@ from uuid import UUID
 
 from heavyjobs.coordinator import journal
 from heavyjobs.coordinator.dispatch import Dispatch, Spawn
-from heavyjobs.coordinator.host import is_gone
 from heavyjobs.coordinator.lease import Lease
+from heavyjobs.coordinator.machine import Machine
 from heavyjobs.coordinator.silence import Silence
 from heavyjobs.errors import SessionFenced, StoreUnavailable
 from heavyjobs.model import Session, short_id
 from heavyjobs.settings import CoordinatorSettings
-from heavyjobs.slots.guardian import boot_seconds
 from heavyjobs.store.protocol import SessionSeen, Store, Tick
 from heavyjobs.waiting import first_of
 
@@ -39,6 +38,7 @@ class Ticking:
         session: Session,
         dispatch: Dispatch,
         lease: Lease,
+        machine: Machine,
         *,
         host: CoordinatorSettings,
         predecessors: frozenset[UUID],
@@ -51,6 +51,7 @@ class Ticking:
         self._session = session
         self._dispatch = dispatch
         self._lease = lease
+        self._machine = machine
         self._host = host
         self._predecessors = predecessors
         self._draining = draining
@@ -67,7 +68,7 @@ class Ticking:
             SessionFenced: by another, or because the lease has lapsed.
         """
         while True:
-            began = boot_seconds()
+            began = self._machine.now()
             try:
                 tick = await self._store.tick(self._session.id, self._dispatch.claims())
             except StoreUnavailable as error:
@@ -81,7 +82,7 @@ class Ticking:
                 await first_of(self._dispatch.empty, seconds=LAST_WRITE_SECONDS)
                 raise SessionFenced("the lease has lapsed: the database was out of reach for too long")
             self._now.clear()
-            await first_of(self._now, seconds=max(0.0, self._host.tick_every - (boot_seconds() - began)))
+            await first_of(self._now, seconds=max(0.0, self._host.tick_every - (self._machine.now() - began)))
 
     def _heed(self, tick: Tick) -> None:
         for claim in tick.lost:
@@ -90,7 +91,7 @@ class Ticking:
             self._dispatch.cancel(order)
         if tick.drain:
             self._draining.set()
-        for silent in self._silence.look(boot_seconds(), tick.others, gone=self._is_gone):
+        for silent in self._silence.look(self._machine.now(), tick.others, gone=self._is_gone):
             self._spawn(self._forfeit(silent), f"forfeiting {short_id(silent.id)}")
         self._greet(tick.others)
 
@@ -103,7 +104,7 @@ class Ticking:
         self._neighbours = frozenset(other.id for other in here)
 
     def _is_gone(self, other: SessionSeen) -> bool:
-        return other.id in self._predecessors or is_gone(other, here=self._session)
+        return other.id in self._predecessors or self._machine.is_gone(other, here=self._session)
 
     async def _forfeit(self, silent: SessionSeen) -> None:
         try:

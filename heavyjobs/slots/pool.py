@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 from uuid import uuid4
 
 from heavyjobs.events import WorkerOptions
@@ -23,6 +23,14 @@ BLOCKED_GRACE_SECONDS: Final = 10.0
 """How long it may go on doing so after its stacks were dumped."""
 
 
+class Start(Protocol):
+    """Starts a worker and has the guardian watch it; usually `start_worker`."""
+
+    def __call__(
+        self, name: str, options: WorkerOptions, guardian: Guardian, /, *, preload: tuple[str, ...], lane: bool
+    ) -> Awaitable[WorkerProcess]: ...
+
+
 class Pool:
     """Workers for `def run`, each for one invocation at a time.
 
@@ -32,13 +40,21 @@ class Pool:
     """
 
     def __init__(
-        self, options: WorkerOptions, guardian: Guardian, *, preload: tuple[str, ...], on_idle: Callable[[], None], target: int
+        self,
+        options: WorkerOptions,
+        guardian: Guardian,
+        *,
+        preload: tuple[str, ...],
+        on_idle: Callable[[], None],
+        target: int,
+        start: Start | None = None,
     ) -> None:
         self._options = options
         self._guardian = guardian
         self._preload = preload
         self._on_idle = on_idle
         self._target = target
+        self._start = start or start_worker
         self._idle: list[WorkerProcess] = []
         self._all: dict[str, WorkerProcess] = {}
         self._numbers = itertools.count(1)
@@ -86,7 +102,7 @@ class Pool:
 
     async def _start_one(self) -> bool:
         name = f"slot {next(self._numbers)}"
-        worker = await start_worker(name, self._options, self._guardian, preload=self._preload, lane=False)
+        worker = await self._start(name, self._options, self._guardian, preload=self._preload, lane=False)
         self._all[name] = worker
         task = asyncio.create_task(self._watch(worker), name=f"watching {name}")
         self._watching.add(task)
@@ -128,12 +144,19 @@ class LaneKeeper:
     """
 
     def __init__(
-        self, options: WorkerOptions, guardian: Guardian, *, preload: tuple[str, ...], on_warm: Callable[[], None]
+        self,
+        options: WorkerOptions,
+        guardian: Guardian,
+        *,
+        preload: tuple[str, ...],
+        on_warm: Callable[[], None],
+        start: Start | None = None,
     ) -> None:
         self._options = options
         self._guardian = guardian
         self._preload = preload
         self._on_warm = on_warm
+        self._start = start or start_worker
         self._worker: WorkerProcess | None = None
         self._wanted = asyncio.Event()
 
@@ -154,7 +177,7 @@ class LaneKeeper:
         """Keep it alive, and end it when a step has held it up for too long; runs until cancelled."""
         while True:
             await self._wanted.wait()
-            worker = await start_worker("lane", self._options, self._guardian, preload=self._preload, lane=True)
+            worker = await self._start("lane", self._options, self._guardian, preload=self._preload, lane=True)
             self._worker = worker
             await first_of(worker.warm, worker.over)
             self._on_warm()

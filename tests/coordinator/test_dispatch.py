@@ -37,6 +37,7 @@ async def dispatch(tmp_path: Path) -> AsyncIterator[Dispatch]:
             log_bytes=0,
             spawn=nothing_runs,
             room=lambda: None,
+            out_of_memory_kills=lambda: 0,
         )
 
 

@@ -1,0 +1,72 @@
+"""The machine that a coordinator runs on: all that it knows of the world beside its store, in one place.
+
+The simulation (`tests/simulation/`) puts another in its place, where time is virtual and processes are scripts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+
+from heavyjobs.coordinator.host import is_gone, new_session
+from heavyjobs.coordinator.lease import Lease
+from heavyjobs.events import WorkerOptions
+from heavyjobs.model import Session
+from heavyjobs.slots.bill import Sample, out_of_memory_kills, sample
+from heavyjobs.slots.guardian import Guardian, boot_seconds
+from heavyjobs.slots.pool import start_worker
+from heavyjobs.slots.probe import Asked, Probed, probe
+from heavyjobs.slots.process import WorkerProcess
+from heavyjobs.slots.tree import Root, adopt_orphans, end
+from heavyjobs.store.protocol import SessionSeen
+
+
+class Machine:
+    """The real one."""
+
+    # -- time, and who is here
+
+    def now(self) -> float:
+        """Seconds on a clock that counts sleep, and that no wall clock moves."""
+        return boot_seconds()
+
+    def session(self, name: str) -> Session:
+        """A fresh session of this process."""
+        return new_session(name)
+
+    def is_gone(self, other: SessionSeen, *, here: Session) -> bool:
+        """Whether a session's process is known to be gone."""
+        return is_gone(other, here=here)
+
+    # -- processes
+
+    async def probe(self, asked: Asked) -> Probed:
+        """Learn which job types there are; from now on this process hears of the orphans below it."""
+        adopt_orphans()
+        return await probe(asked)
+
+    def guardian(self) -> Guardian:
+        return Guardian()
+
+    def lease(self, seconds: float, guardian: Guardian, *, on_lapse: Callable[[], None]) -> Lease:
+        return Lease(seconds, guardian, on_lapse=on_lapse)
+
+    async def start_worker(
+        self, name: str, options: WorkerOptions, guardian: Guardian, *, preload: tuple[str, ...], lane: bool
+    ) -> WorkerProcess:
+        """Start a worker that the guardian watches."""
+        return await start_worker(name, options, guardian, preload=preload, lane=lane)
+
+    def end(self, *roots: Root, seconds: float) -> None:
+        """End these trees, in so many seconds at most; may be called in any thread."""
+        end(*roots, seconds=seconds)
+
+    # -- memory
+
+    async def sample(self, pids: Iterable[int]) -> Mapping[int, Sample]:
+        """What the trees below these workers use."""
+        return await asyncio.to_thread(sample, [*pids])
+
+    def out_of_memory_kills(self) -> int:
+        """How often the kernel has killed for lack of memory since it started."""
+        return out_of_memory_kills()
