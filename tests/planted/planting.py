@@ -25,8 +25,10 @@ def planted_sql(dialect: Dialect, statement: str, old: str, new: str) -> Iterato
     statements = _STATEMENTS[dialect]
     assert isinstance(statements, dict), "statements are read into a dictionary"
     right = statements[statement]
-    assert right.count(old) == 1, f"{dialect}: {statement} holds {old!r} {right.count(old)} times, not once; replant"
-    statements[statement] = right.replace(old, new)
+    text = right if isinstance(right, str) else right.decode()
+    assert text.count(old) == 1, f"{dialect}: {statement} holds {old!r} {text.count(old)} times, not once; replant"
+    wrong = text.replace(old, new)
+    statements[statement] = wrong if isinstance(right, str) else wrong.encode()
     try:
         yield
     finally:
