@@ -339,7 +339,7 @@ class Session:
     Attributes:
         name: the host's name or what the configuration gives; a label, two sessions may share it.
         boot_id: of the host's kernel, so that processes of an earlier boot are known to be gone.
-        pid, pid_started: of the coordinator's process; the start time tells a reused pid apart.
+        pid, pid_started: of the coordinator's process; the start, in seconds since boot, tells a reused pid apart.
         queues: name to number of slots.
         kinds: kind to the newest version it runs.
         problems: what it could not load, one line each.

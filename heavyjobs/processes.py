@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,11 +16,29 @@ import psutil
 
 from heavyjobs.errors import WorkError
 
+_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 KILL_SECONDS: Final = 2.0
 """How long to look for survivors of SIGKILL: only a process in D state outlasts it."""
 MARK: Final = "HEAVYJOBS_PROGRAM"
 WORKER_MARK: Final = "HEAVYJOBS_WORKER"
 """Stands in the environment of all that a worker starts; see `slots.tree`."""
+
+
+def started_at(pid: int) -> float:
+    """When that process began, in seconds since boot: with its number it names one process for ever.
+
+    Not psutil's `create_time`, which adds the time of the boot by the wall clock of now: once that was set, each seems another.
+
+    Raises:
+        psutil.NoSuchProcess
+    """
+    if sys.platform != "linux":
+        return psutil.Process(pid).create_time()
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        raise psutil.NoSuchProcess(pid) from None
+    return int(stat.rpartition(b")")[2].split()[19]) / _TICKS_PER_SECOND
 
 
 def start(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from heavyjobs.model import Session, new_id
+from heavyjobs.processes import started_at
 from heavyjobs.store.protocol import SessionSeen
 
 
@@ -23,7 +24,7 @@ def new_session(name: str) -> Session:
         host=socket.gethostname(),
         boot_id=boot_id(),
         pid=os.getpid(),
-        pid_started=psutil.Process().create_time(),
+        pid_started=started_at(os.getpid()),
         release=version("heavyjobs"),
     )
 
@@ -42,6 +43,6 @@ def is_gone(other: SessionSeen, *, here: Session) -> bool:
     if (other.host, other.boot_id) != (here.host, here.boot_id):
         return False
     with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(other.pid)
-        return abs(process.create_time() - other.pid_started) > 1 or process.status() == psutil.STATUS_ZOMBIE
+        status = psutil.Process(other.pid).status()
+        return abs(started_at(other.pid) - other.pid_started) > 1 or status == psutil.STATUS_ZOMBIE
     return True

@@ -39,6 +39,7 @@ import psutil
 from heavyjobs import events
 from heavyjobs.events import BrokenFrame, Code, FrameReader, frame
 from heavyjobs.model import Bill, Ending, Source
+from heavyjobs.processes import started_at
 from heavyjobs.slots.rawlines import RawLines
 from heavyjobs.slots.starting import Started, start_process
 from heavyjobs.slots.tree import Swept, end, is_alive
@@ -397,10 +398,9 @@ class WorkerProcess:
             self._loop.remove_writer(self._down)
 
     def _signal(self, number: int) -> None:
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.root.pid)
-            if abs(process.create_time() - self.root.started) < 0.05:
-                process.send_signal(number)
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if abs(started_at(self.root.pid) - self.root.started) < 0.05:
+                os.kill(self.root.pid, number)
 
 
 def _read(descriptor: int, most: int) -> bytes | None:

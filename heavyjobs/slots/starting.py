@@ -18,6 +18,7 @@ from typing import Final
 import psutil
 
 from heavyjobs import events
+from heavyjobs.processes import started_at
 from heavyjobs.slots import child
 from heavyjobs.slots.stepping import Mark, shared_memory
 from heavyjobs.slots.tree import Root
@@ -73,7 +74,7 @@ def start_process(options: events.WorkerOptions, preload: tuple[str, ...], *, la
         os.set_blocking(descriptor, False)
     pid = process.pid or 0
     worker = psutil.Process(pid)
-    root = Root(pid, worker.create_time(), options.marker)
+    root = Root(pid, started_at(pid), options.marker)
     return Started(executor, future, process, root, up_read, down_write, out_read, err_read, mark, worker.parent())
 
 

@@ -25,7 +25,7 @@ from typing import Final
 
 import psutil
 
-from heavyjobs.processes import WORKER_MARK
+from heavyjobs.processes import WORKER_MARK, started_at
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, ProcessLookupError, PermissionError)
@@ -33,7 +33,7 @@ GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, 
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A worker: its pid, when it started (as psutil says), and its marker."""
+    """A worker: its pid, when it started (`started_at`), and its marker."""
 
     pid: int
     started: float
@@ -121,7 +121,8 @@ def descendants(*roots: Root) -> list[psutil.Process]:
 
 def _started_by(process: psutil.Process, roots: Iterable[Root]) -> bool:
     """Whether it is in the session of one of the workers, or carries its marker."""
-    candidates = [root for root in roots if process.create_time() >= root.started - 1]
+    began = started_at(process.pid)
+    candidates = [root for root in roots if began >= root.started - 1]
     if not candidates:
         return False
     session = os.getsid(process.pid)
@@ -147,7 +148,7 @@ def _process(root: Root) -> psutil.Process | None:
     """The process with that pid, if it is still the one that was meant."""
     try:
         process = psutil.Process(root.pid)
-        same = abs(process.create_time() - root.started) < 0.05 and process.status() != psutil.STATUS_ZOMBIE
+        same = abs(started_at(root.pid) - root.started) < 0.05 and process.status() != psutil.STATUS_ZOMBIE
     except GONE:
         return None
     return process if same else None

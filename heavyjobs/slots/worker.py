@@ -14,15 +14,14 @@ from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import Final
 
-import psutil
-
-from heavyjobs import events
+from heavyjobs import events, lifeline
 from heavyjobs.context import Assignment
 from heavyjobs.events import Code
 from heavyjobs.job import AnyJob, job_type, kinds
 from heavyjobs.locations import Locations
 from heavyjobs.logs import encode_lines
 from heavyjobs.model import ClaimKey, Source
+from heavyjobs.processes import started_at
 from heavyjobs.slots import capture, tree
 from heavyjobs.slots.stepping import Mark
 from heavyjobs.slots.usage import resident_bytes
@@ -39,7 +38,7 @@ class Worker:
         self.wire: Final = wire
         self.mark: Final = mark
         self.locations: Final = Locations(options.locations, plain=options.plain_paths)
-        self.root: Final = tree.Root(os.getpid(), psutil.Process().create_time(), options.marker)
+        self.root: Final = tree.Root(os.getpid(), started_at(os.getpid()), options.marker)
         self._options = options
         self._invocations = 0
         self._threads = threading.active_count()

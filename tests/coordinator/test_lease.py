@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from heavyjobs.coordinator.lease import Lease
+from heavyjobs.processes import started_at
 from heavyjobs.slots.guardian import Guardian, boot_seconds
 from heavyjobs.slots.tree import Root
 
@@ -31,7 +32,7 @@ def victim() -> tuple[subprocess.Popen[bytes], Root]:
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
-    return process, Root(process.pid, psutil.Process(process.pid).create_time(), "none")
+    return process, Root(process.pid, started_at(process.pid), "none")
 
 
 def test_a_lease_that_is_renewed_holds_and_one_that_is_not_lapses_once(guardian: Guardian) -> None:
@@ -130,6 +131,7 @@ def test_a_new_guardian_is_told_all_that_the_one_before_it_knew(guardian: Guardi
     assert time.monotonic() - began < 3
 
 
+@pytest.mark.fault("process: the number of a worker's process is given to another")
 def test_a_process_that_has_only_the_same_number_is_left_alone(guardian: Guardian) -> None:
     process, root = victim()
     guardian.watch(Root(root.pid, root.started - 3600, root.marker))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
+import sys
 from typing import NoReturn
 
 import psutil
@@ -46,6 +48,25 @@ async def test_a_chain_of_shells_is_measured_and_ended(worker: WorkerProcess) ->
     assert used[worker.root.pid].memory_bytes > 10 << 20
     assert len(swept.descendants) >= 150
     assert swept.left == ()
+
+
+@pytest.mark.fault("time: the clock of a host is set while a job runs there")
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no start time that the clock does not move")
+async def test_a_worker_is_still_known_by_its_start_after_the_clock_was_set(
+    worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ear = run(worker, "leave_children_and_hang", {"how": "daemon"})
+    await ear.hears("hanging")
+    before = psutil.boot_time()
+    # The kernel says when it was booted by its clock of now.
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: before + 3600)
+
+    worker.cancel(ear.reference)
+    await ear.until(lambda: ear.texts.count("hanging") == 2)
+    swept = await worker.end()
+
+    assert (await ear.death()).signal == signal.SIGKILL
+    assert any(f"({ear.texts[0]})" in label for label in swept.descendants)
 
 
 async def test_a_worker_that_was_stopped_is_killed_whatever_goes_wrong_in_between(
