@@ -1,0 +1,7 @@
+"""What breaks is real, and so is what it breaks: stores, coordinators, clients as everywhere."""
+
+from __future__ import annotations
+
+from tests.lifecycle.conftest import client, coordinator, tested_by, url
+
+__all__ = ["client", "coordinator", "tested_by", "url"]
