@@ -32,6 +32,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "drain": "drain",
     "migrate": "migrate",
     "check-config": "check_config",
+    "doctor": "doctor",
 }
 """Command to module of this package, in the order of the help; the module has it as `command`."""
 

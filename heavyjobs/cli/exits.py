@@ -17,6 +17,7 @@ class Exit(IntEnum):
     DATABASE = 3
     CANCELLED = 4
     TIMED_OUT = 5
+    UNSOUND = 6
     BUG = 70
     INTERRUPTED = 130
     PIPE_CLOSED = 141
@@ -29,6 +30,7 @@ MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.DATABASE: "the database is out of reach, or its schema does not fit",
     Exit.CANCELLED: "the job was cancelled",
     Exit.TIMED_OUT: "waited for long enough; the job goes on",
+    Exit.UNSOUND: "doctor has found something wrong",
     Exit.BUG: "a bug in heavyjobs",
     Exit.INTERRUPTED: "interrupted with Ctrl-C",
     Exit.PIPE_CLOSED: "the reader of the output went away",

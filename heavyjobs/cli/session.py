@@ -29,7 +29,7 @@ async def connected(settings: Settings, *, create: bool) -> AsyncGenerator[Clien
     from heavyjobs.client import Client
 
     if not create:
-        _expect(settings.database.url)
+        expect_database(settings.database.url)
     async with Client.open(settings.database.url, options=options_of(settings.database)) as client:
         yield client
 
@@ -45,7 +45,8 @@ def with_client(work: Callable[[Client], Awaitable[T]], *, create: bool = False)
     return asyncio.run(session())
 
 
-def _expect(url: str) -> None:
+def expect_database(url: str) -> None:
+    """Raise `StoreUnavailable` where opening the store would make a new file."""
     if url.startswith("sqlite:"):
         from heavyjobs.store.sqlite.addresses import database_path
 

@@ -308,6 +308,24 @@ class Brief:
     status: JsonText | None
 
 
+# -- how the database is
+
+
+class Fit(StrEnum):
+    FINE = "fine"
+    REMARK = "remark"  # works, but could go better or be surprising
+    WRONG = "wrong"  # a promise does not hold
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One thing that was looked at, for people: what was found and, unless it is fine, what would do."""
+
+    what: str
+    fit: Fit
+    text: str
+
+
 # -- wake-ups
 
 
@@ -549,6 +567,10 @@ class Store(Protocol):
 
     async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
         """Live sessions, or with `ended` also the others, newest first."""
+        ...
+
+    async def health(self) -> Sequence[Checked]:
+        """What is to be said of this database beside its contents; may read all of it, changes nothing."""
         ...
 
     # -- wake-ups

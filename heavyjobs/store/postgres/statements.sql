@@ -613,6 +613,17 @@ SELECT first, lines, data
  ORDER BY first
  LIMIT %(limit)s;
 
+-- name: health
+-- What decides whether this server keeps what it was given, and whether anyone stands between it and us.
+SELECT pg_backend_pid() AS backend, current_setting('server_version') AS version, pg_is_in_recovery() AS recovering,
+       current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
+       current_setting('synchronous_commit') AS synchronous_commit, current_setting('transaction_read_only') AS read_only,
+       current_setting('transaction_isolation') AS isolation,
+       coalesce((SELECT setting::bigint FROM pg_settings WHERE name = 'idle_session_timeout'), 0) AS idle_ms,
+       current_setting('max_connections')::integer AS connections_max,
+       (SELECT count(1) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+       extract(epoch FROM clock_timestamp())::double precision AS clock;
+
 -- name: coordinators
 -- Live sessions, or all of them, newest first, with how many invocations each has open.
 SELECT session, name, host, boot_id, pid, pid_started, release, queues::text AS queues, kinds::text AS kinds,

@@ -8,7 +8,7 @@ from typing import Final, Self
 from uuid import UUID
 
 from heavyjobs.model import ClaimKey, CoordinatorRecord, InvocationRecord, JobRecord, Session
-from heavyjobs.store.postgres import changing, claiming, migrating, reading, recording, submitting
+from heavyjobs.store.postgres import changing, claiming, health, migrating, reading, recording, submitting
 from heavyjobs.store.postgres import sessions as coordinating
 from heavyjobs.store.postgres.addresses import address
 from heavyjobs.store.postgres.connecting import Database
@@ -19,6 +19,7 @@ from heavyjobs.store.protocol import (
     Brief,
     CancelAnswer,
     Changes,
+    Checked,
     Claimed,
     End,
     Filter,
@@ -42,6 +43,7 @@ class PostgresStore:
     def __init__(self, url: str, options: StoreOptions) -> None:
         where = address(url, timeout_seconds=options.timeout_seconds)
         direct = address(options.listen_url, timeout_seconds=options.timeout_seconds) if options.listen_url else where
+        self._direct: Final = direct
         self._where: Final = where.shown
         self._options: Final = options
         self._database: Final = Database(where, options)
@@ -171,6 +173,11 @@ class PostgresStore:
 
     async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
         return await self._database.repeated("reading coordinators", lambda talk: reading.coordinators(talk, ended=ended))
+
+    async def health(self) -> Sequence[Checked]:
+        facts = await self._database.repeated("examining", health.facts)
+        heard = await health.heard(self._direct, self._database) if self._options.notify else None
+        return health.told(facts, heard=heard, listen_url=self._options.listen_url is not None)
 
     # -- wake-ups
 

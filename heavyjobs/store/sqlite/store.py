@@ -13,6 +13,7 @@ from heavyjobs.store.protocol import (
     Brief,
     CancelAnswer,
     Changes,
+    Checked,
     Claimed,
     End,
     Filter,
@@ -32,6 +33,7 @@ from heavyjobs.store.sqlite import (
     claiming,
     families,
     forfeiting,
+    health,
     migrating,
     reading,
     recording,
@@ -188,6 +190,15 @@ class SqliteStore:
 
     async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
         return await self._reader.run(lambda db: liveness.coordinators(db, ended=ended))
+
+    async def health(self) -> Sequence[Checked]:
+        synchronous = await self._writer.write(health.synchronous, durable=True)
+        return [
+            *health.places(self._path),
+            *health.library(),
+            health.promised(synchronous),
+            *await self._reader.run(health.integrity),
+        ]
 
     # -- wake-ups
 

@@ -14,6 +14,7 @@ from heavyjobs.store.protocol import (
     Brief,
     CancelAnswer,
     Changes,
+    Checked,
     Claimed,
     End,
     Filter,
@@ -182,6 +183,9 @@ class ReferenceStore:
 
     async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
         return liveness.coordinators(self._database.tables, ended=ended)
+
+    async def health(self) -> Sequence[Checked]:
+        return []
 
     # -- wake-ups
 
