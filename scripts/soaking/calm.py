@@ -1,0 +1,89 @@
+"""Kill hosts while nothing else happens, and see how long their jobs take to run elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from itertools import pairwise
+from typing import Final
+from uuid import UUID
+
+from heavyjobs import Client
+from heavyjobs.model import ClaimKey, CoordinatorRecord, Ending, InvocationRecord
+from heavyjobs.store.protocol import Store
+from soaking.diary import Diary
+from soaking.hosts import Death, Host, until
+from soaking.jobs import Quick, Soaked, Waits
+from soaking.plan import FORFEIT_SECONDS, STEADY, How, Ordered
+from soaking.traffic import Traffic
+from soaking.witness import Seen
+
+KILLED_IN_CALM: Final = "killed in calm"
+JOB_SECONDS: Final = 2.5
+WAIT_SECONDS: Final = 60.0
+
+ALIVE_SECONDS: Final = 0.5
+"""An invocation that was seen so shortly before the kill ran until then."""
+
+
+async def kill_in_calm(
+    hosts: Mapping[str, Host], store: Store, client: Client, traffic: Traffic, diary: Diary, *, rounds: int
+) -> None:
+    """Kill each host but the steady one, `rounds` times, each time while it runs jobs; the jobs are the traffic's from then."""
+    for host in [host for name, host in hosts.items() if name != STEADY] * rounds:
+        await host.ready()
+        jobs = await client.submit_many(
+            [
+                *(Waits(number=number, lines=3, seconds=JOB_SECONDS) for number in range(9)),
+                *(Quick(number=number, lines=3, seconds=JOB_SECONDS) for number in range(6)),
+            ]
+        )
+        for number, handle in enumerate(jobs):
+            traffic.accepted[handle.id] = Ordered(at=0, job=_like(number), how=How.MANY)
+        if not await _busy(host, store):
+            diary.wrong("liveness", f"{host.name} took none of {len(jobs)} jobs within {WAIT_SECONDS:.0f} s")
+            return
+        # Long enough away for others to judge it by its silence: its successor would know at once.
+        host.told, host.pause_seconds = KILLED_IN_CALM, FORFEIT_SECONDS + 1.0
+        dying = host.process
+        host.signal(signal.SIGKILL)
+        for handle in jobs:
+            if await handle.wait(timeout=WAIT_SECONDS) is None:
+                diary.wrong(
+                    "liveness", f"job {handle.id} has not ended {WAIT_SECONDS:.0f} s after {host.name} was killed in calm"
+                )
+        await until(lambda host=host, dying=dying: host.process is not dying and host.alive, within=WAIT_SECONDS)  # type: ignore[misc]
+
+
+def _like(number: int) -> Soaked:
+    return Waits(number=number, lines=3) if number < 9 else Quick(number=number, lines=3)
+
+
+async def _busy(host: Host, store: Store) -> bool:
+    """Wait until it runs something."""
+    for _ in range(int(WAIT_SECONDS / 0.05)):
+        live = await store.coordinators()
+        if any(one.running for one in live if host.process and one.session.pid == host.process.pid):
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+def recoveries(
+    deaths: Collection[Death],
+    sessions: Collection[CoordinatorRecord],
+    runs: Mapping[UUID, Sequence[InvocationRecord]],
+    seen: Mapping[ClaimKey, Seen],
+) -> tuple[list[float], list[float]]:
+    """Seconds from the kill of a coordinator until each job that ran there began elsewhere: in calm, and in the storm."""
+    of_process: dict[int, Death] = {death.pid: death for death in deaths if death.code == -signal.SIGKILL}
+    died = {one.session.id: of_process[one.session.pid] for one in sessions if one.session.pid in of_process}
+    found: dict[bool, list[float]] = defaultdict(list)
+    for of_job in runs.values():
+        for before, after in pairwise(of_job):
+            death, old, new = died.get(before.session), seen.get(before.claim), seen.get(after.claim)
+            if death and old and new and before.ending is Ending.FORFEITED and old.last > death.at - ALIVE_SECONDS:
+                found[death.told == KILLED_IN_CALM].append(new.began - death.at)
+    return found[True], found[False]
