@@ -22,6 +22,8 @@ KILL_SECONDS: Final = 2.0
 MARK: Final = "HEAVYJOBS_PROGRAM"
 WORKER_MARK: Final = "HEAVYJOBS_WORKER"
 """Stands in the environment of all that a worker starts; see `slots.tree`."""
+COORDINATOR_MARK: Final = "HEAVYJOBS_STARTED_BY"
+"""Stands in the environment of workers and all that they start: the pid and the start of their coordinator."""
 
 
 def started_at(pid: int) -> float:
@@ -65,7 +67,8 @@ def start(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str]) -> s
 
 def environment(env: Mapping[str, str] | None, mark: str) -> dict[str, str]:
     """What the program gets: ours, or the given one with our marks, by which those that flee are found."""
-    kept = os.environ if env is None else {name: os.environ[name] for name in (WORKER_MARK,) if name in os.environ} | dict(env)
+    ours = {name: os.environ[name] for name in (WORKER_MARK, COORDINATOR_MARK) if name in os.environ}
+    kept = os.environ if env is None else {**env, **ours}
     return {**kept, MARK: mark}
 
 

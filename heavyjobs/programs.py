@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext, suppres
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from heavyjobs import processes
+from heavyjobs import lifeline, processes
 from heavyjobs.errors import ProgramFailed, UsageError
 from heavyjobs.shielding import Shield, surely
 from heavyjobs.textlines import LineCutter
@@ -89,6 +89,7 @@ class Running:
         self._mark: Final = secrets.token_hex(8)
         self._tail: Final[deque[str]] = deque(maxlen=TAIL_LINES)
         self._process: subprocess.Popen[bytes] | None = None
+        self._tied: int | None = None
         self._logging: threading.Thread | None = None
         self._log_error: Exception | None = None
         self._reader: _Reader | None = None
@@ -100,6 +101,7 @@ class Running:
             WorkError: there is no such program, or no such folder to run it in.
         """
         process = self._process = processes.start(self._argv, cwd=cwd, env=processes.environment(env, self._mark))
+        self._tied = lifeline.tie(process.pid)
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
         chosen, other = process.stdout, process.stderr
@@ -164,6 +166,9 @@ class Running:
         process = self._process
         if process.returncode is None:  # not reaped: its number still names its group and nobody else's
             processes.signal_group(process, signal.SIGKILL)
+        if self._tied is not None:
+            os.close(self._tied)
+            self._tied = None
         if self._logging is not None:
             self._logging.join(processes.KILL_SECONDS)
         with suppress(subprocess.TimeoutExpired):

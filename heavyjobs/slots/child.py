@@ -15,9 +15,9 @@ import os
 import traceback
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
-from heavyjobs import events
+from heavyjobs import events, lifeline
 from heavyjobs.slots import tree
 from heavyjobs.slots.lane import serve_many
 from heavyjobs.slots.serial import serve_one_by_one
@@ -28,14 +28,35 @@ from heavyjobs.slots.worker import Worker
 Pipe: TypeAlias = "Connection[Any, Any]"
 
 
-def work(up: Pipe, down: Pipe, out: Pipe, err: Pipe, mark: Pipe, options: bytes, lane: bool) -> NoReturn:  # noqa: FBT001 - from a tuple
+class Pipes(NamedTuple):
+    """What a worker is given.
+
+    Attributes:
+        mark: no pipe, but the memory of its mark (`stepping`).
+        lifeline: None in tests, where no guardian is.
+    """
+
+    up: Pipe
+    down: Pipe
+    out: Pipe
+    err: Pipe
+    mark: Pipe
+    lifeline: Pipe | None
+
+    def close(self) -> None:
+        for pipe in self:
+            if pipe is not None:
+                pipe.close()
+
+
+def work(pipes: Pipes, options: bytes, lane: bool) -> NoReturn:  # noqa: FBT001 - from a tuple
     """The executor's initializer, which is all that it ever runs here: serve, then leave.
 
     Not one of its calls: before that came, this process would wait on the executor's queue, whose writing end it holds as well,
     and never notice that its coordinator is gone.
     """
     try:
-        worker = _attached(up, down, out, err, mark, options)
+        worker = _attached(pipes, options)
         worker.settle()
         if lane:
             serve_many(worker)
@@ -49,15 +70,16 @@ def work(up: Pipe, down: Pipe, out: Pipe, err: Pipe, mark: Pipe, options: bytes,
     os._exit(0)
 
 
-def _attached(up: Pipe, down: Pipe, out: Pipe, err: Pipe, mark: Pipe, options: bytes) -> Worker:
+def _attached(pipes: Pipes, options: bytes) -> Worker:
     """Make this process a worker. Runs no user code."""
     told = events.read(events.WORKER_OPTIONS, options)
     tree.lead(told.marker)
+    if pipes.lifeline is not None:
+        lifeline.hold(pipes.lifeline.fileno())
     null = os.open(os.devnull, os.O_RDWR)
-    for descriptor, source in ((0, null), (1, out.fileno()), (2, err.fileno())):
+    for descriptor, source in ((0, null), (1, pipes.out.fileno()), (2, pipes.err.fileno())):
         os.dup2(source, descriptor)
     # Numbers that nobody else holds: the Connection objects close theirs.
-    worker = Worker(Wire(os.dup(up.fileno()), os.dup(down.fileno())), Mark(mark.fileno()), told)
-    for pipe in (up, down, out, err, mark):
-        pipe.close()
+    worker = Worker(Wire(os.dup(pipes.up.fileno()), os.dup(pipes.down.fileno())), Mark(pipes.mark.fileno()), told)
+    pipes.close()
     return worker

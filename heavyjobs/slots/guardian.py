@@ -2,7 +2,8 @@
 
 What it guarantees
 - when the coordinator is gone (killed, crashed), all trees are ended at once: the pipe to it reaches its end;
-- when the coordinator is stopped, stuck or cut off from the database, all trees are ended as soon as its lease lapses.
+- when the coordinator is stopped, stuck or cut off from the database, all trees are ended as soon as its lease lapses;
+- when it is killed together with the coordinator, the kernel ends the workers and their programs (`heavyjobs.lifeline`).
 
 What it assumes
 - it runs no user code and nobody kills it; the coordinator starts another when it is gone, and keeps a watch of its own.
@@ -22,6 +23,8 @@ import time
 from contextlib import suppress
 from typing import Final
 
+from heavyjobs.lifeline import lifeline
+from heavyjobs.processes import COORDINATOR_MARK
 from heavyjobs.slots.tree import Root, end
 
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -40,20 +43,30 @@ class Guardian:
         self._process: subprocess.Popen[bytes] | None = None
         self._roots: dict[int, Root] = {}
         self._lease_until = _NEVER
+        self._lifeline: tuple[int, int] | None = None
 
     def start(self) -> None:
         """Start it, or start another when it is gone, and tell it all that it should know."""
-        self.stop()
+        self._let_go()
+        _, ours = self._lifeline = self._lifeline or lifeline()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "heavyjobs.slots.guardian"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
+            pass_fds=(ours,),
+            # Not taken for something that a dead coordinator has left: it may be at its work.
+            env={name: value for name, value in os.environ.items() if name != COORDINATOR_MARK},
         )
         for root in self._roots.values():
             self._say(f"watch {root.pid} {root.started!r} {root.marker}")
         if self._lease_until != _NEVER:
             self._say(f"lease {max(0.0, self._lease_until - boot_seconds()):.3f}")
+
+    @property
+    def lifeline(self) -> int | None:
+        """The reading end of what ends workers when this process and the guardian are both gone; None until it was started."""
+        return None if self._lifeline is None else self._lifeline[0]
 
     @property
     def alive(self) -> bool:
@@ -75,6 +88,13 @@ class Guardian:
 
     def stop(self) -> None:
         """Let it go, after the workers are gone."""
+        self._let_go()
+        if self._lifeline is not None:
+            for descriptor in self._lifeline:
+                os.close(descriptor)
+            self._lifeline = None
+
+    def _let_go(self) -> None:
         if self._process is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()  # type: ignore[union-attr]  # made with PIPE

@@ -208,7 +208,7 @@ async def start_worker(
 ) -> WorkerProcess:
     """Start a worker with a marker of its own, and have the guardian watch it."""
     own = replace(options, marker=f"{options.marker}-{uuid4().hex[:12]}")
-    worker = await WorkerProcess.start(name, own, preload=preload, lane=lane)
+    worker = await WorkerProcess.start(name, own, preload=preload, lane=lane, lifeline=guardian.lifeline)
     guardian.watch(worker.root)
     return worker
 

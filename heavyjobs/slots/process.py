@@ -143,9 +143,17 @@ class WorkerProcess:
         asyncio.wrap_future(started.future).add_done_callback(self._on_death)
 
     @classmethod
-    async def start(cls, name: str, options: events.WorkerOptions, *, preload: tuple[str, ...] = (), lane: bool) -> Self:
+    async def start(
+        cls,
+        name: str,
+        options: events.WorkerOptions,
+        *,
+        preload: tuple[str, ...] = (),
+        lane: bool,
+        lifeline: int | None = None,
+    ) -> Self:
         """Start a process; it is of use once `warm` is set."""
-        starting = asyncio.ensure_future(asyncio.to_thread(start_process, options, preload, lane=lane))
+        starting = asyncio.ensure_future(asyncio.to_thread(start_process, options, preload, lane=lane, lifeline=lifeline))
         try:
             return cls(name, await asyncio.shield(starting), lane=lane)
         except asyncio.CancelledError:

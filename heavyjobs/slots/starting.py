@@ -18,7 +18,7 @@ from typing import Final
 import psutil
 
 from heavyjobs import events
-from heavyjobs.processes import started_at
+from heavyjobs.processes import COORDINATOR_MARK, started_at
 from heavyjobs.slots import child
 from heavyjobs.slots.stepping import Mark, shared_memory
 from heavyjobs.slots.tree import Root
@@ -44,32 +44,44 @@ class Started:
 _starting: Final = threading.Lock()
 
 
-def start_process(options: events.WorkerOptions, preload: tuple[str, ...], *, lane: bool) -> Started:
-    """Blocks for the 20 to 110 ms that a process takes; called in a thread."""
+def start_process(
+    options: events.WorkerOptions, preload: tuple[str, ...], *, lane: bool, lifeline: int | None = None
+) -> Started:
+    """Blocks for the 20 to 110 ms that a process takes; called in a thread.
+
+    Args:
+        lifeline: the reading end of what shall end it when its coordinator and the guardian are both gone.
+    """
     up_read, up_write = _pipe()
     down_read, down_write = _pipe()
     out_read, out_write = _pipe()
     err_read, err_write = _pipe()
     memory = shared_memory()
     mark = Mark(memory)
-    given: list[child.Pipe] = [Connection(descriptor) for descriptor in (up_write, down_read, out_write, err_write, memory)]
-    up, down, out, err, step = given
+    given = child.Pipes(
+        up=Connection(up_write),
+        down=Connection(down_read),
+        out=Connection(out_write),
+        err=Connection(err_write),
+        mark=Connection(memory),
+        lifeline=None if lifeline is None else Connection(os.dup(lifeline), writable=False),
+    )
     context = multiprocessing.get_context("forkserver")
     with _starting:
+        os.environ[COORDINATOR_MARK] = f"{os.getpid()} {started_at(os.getpid())}"
         context.set_forkserver_preload([*_PRELOAD, *preload])
         executor = ProcessPoolExecutor(
             1,
             mp_context=context,
             initializer=child.work,
-            initargs=(up, down, out, err, step, events.WORKER_OPTIONS.dump_json(options), lane),
+            initargs=(given, events.WORKER_OPTIONS.dump_json(options), lane),
         )
         with _without_main():
             future = executor.submit(os.getpid)  # never runs: it is only what has the process started
         # Not multiprocessing.active_children(): it asks dying siblings for the exit code that their own executors wait for.
         (process,) = executor._processes.values()  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
     # With the parent's copies of the child's ends open, the end of the pipe would never come.
-    for connection in given:
-        connection.close()
+    given.close()
     for descriptor in (up_read, down_write, out_read, err_read):
         os.set_blocking(descriptor, False)
     pid = process.pid or 0

@@ -59,13 +59,13 @@ class Worker:
         signal.signal(CANCEL_SIGNAL, lambda _number, _frame: self.wire.shield.request())
 
     def _forget_what_was_inherited(self) -> None:
-        """Point every inherited descriptor but 0, 1, 2 and the pipe at nothing.
+        """Point every inherited descriptor but 0, 1, 2, the pipe and the lifeline at nothing.
 
         The executor's result channel is among them: a job that wrote a pickle there would run code in the coordinator. They are
         replaced and not closed, for the objects that hold these numbers would close another's file later.
         """
         null = os.open(os.devnull, os.O_RDWR)
-        kept = {0, 1, 2, null, *self.wire.descriptors}
+        kept = {0, 1, 2, null, *self.wire.descriptors, *lifeline.held()}
         for descriptor in {int(path.name) for path in Path("/dev/fd").iterdir()} - kept:
             with suppress(OSError):  # the one that listed the folder is closed already
                 os.fstat(descriptor)
