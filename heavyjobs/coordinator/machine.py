@@ -17,7 +17,7 @@ from heavyjobs.slots.guardian import Guardian, boot_seconds
 from heavyjobs.slots.pool import start_worker
 from heavyjobs.slots.probe import Asked, Probed, probe
 from heavyjobs.slots.process import WorkerProcess
-from heavyjobs.slots.tree import Root, adopt_orphans, end
+from heavyjobs.slots.tree import Root, adopt_orphans, end, end_left_by
 from heavyjobs.store.protocol import SessionSeen
 
 
@@ -60,6 +60,10 @@ class Machine:
     def end(self, *roots: Root, seconds: float) -> None:
         """End these trees, in so many seconds at most; may be called in any thread."""
         end(*roots, seconds=seconds)
+
+    async def end_left_by(self, gone: SessionSeen) -> None:
+        """End what a coordinator of this host has left running whose process is gone."""
+        await asyncio.to_thread(end_left_by, gone.pid, gone.pid_started)
 
     # -- memory
 

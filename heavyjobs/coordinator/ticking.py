@@ -60,6 +60,7 @@ class Ticking:
         self._forfeited = forfeited
         self._silence = Silence(forfeit_after=host.forfeit_after, gap_max=host.lease)
         self._neighbours: frozenset[UUID] = frozenset()
+        self._forfeiting: set[UUID] = set()
 
     async def run(self) -> None:
         """Tick until cancelled, while draining too.
@@ -92,7 +93,9 @@ class Ticking:
         if tick.drain:
             self._draining.set()
         for silent in self._silence.look(self._machine.now(), tick.others, gone=self._is_gone):
-            self._spawn(self._forfeit(silent), f"forfeiting {short_id(silent.id)}")
+            if silent.id not in self._forfeiting:
+                self._forfeiting.add(silent.id)
+                self._spawn(self._forfeit(silent), f"forfeiting {short_id(silent.id)}")
         self._greet(tick.others)
 
     def _greet(self, others: tuple[SessionSeen, ...]) -> None:
@@ -108,6 +111,9 @@ class Ticking:
 
     async def _forfeit(self, silent: SessionSeen) -> None:
         try:
+            if self._machine.is_gone(silent, here=self._session):
+                # What it started may still be at work: its guardian is about to end it, or was killed as well.
+                await self._machine.end_left_by(silent)
             taken = await self._store.forfeit(
                 self._session.id,
                 session=silent.id,
@@ -116,6 +122,8 @@ class Ticking:
             )
         except StoreUnavailable:
             return  # the next tick shows whether it is still to be done
+        finally:
+            self._forfeiting.discard(silent.id)
         if taken is not None:
             journal.say("declared dead", level="WARNING", session=silent.id, host=silent.host, pid=silent.pid, jobs=len(taken))
             self._forfeited()

@@ -18,14 +18,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 import psutil
 
-from heavyjobs.processes import WORKER_MARK, started_at
+from heavyjobs.processes import COORDINATOR_MARK, WORKER_MARK, started_at
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, ProcessLookupError, PermissionError)
@@ -80,15 +80,8 @@ def end(*roots: Root, seconds: float = 5.0, root_too: bool = True) -> Swept:
         with suppress(*GONE):
             # Stopped first, or it could start new ones as fast as they are killed.
             worker.send_signal(signal.SIGSTOP)
-    ended: dict[int, str] = {}
-    left: list[psutil.Process] = []
     try:
-        while (left := descendants(*roots)) and time.monotonic() < deadline:
-            for process in left:
-                ended.setdefault(process.pid, label(process))
-                with suppress(*GONE):
-                    process.kill()
-            _wait(left, seconds=0.05)
+        ended, left = _kill_all(lambda: descendants(*roots), deadline)
     finally:
         # Whatever went wrong: one that was stopped and left would stand there for ever.
         for worker in workers:
@@ -97,6 +90,38 @@ def end(*roots: Root, seconds: float = 5.0, root_too: bool = True) -> Swept:
     left += _wait(workers, seconds=max(0.1, deadline - time.monotonic()))
     _reap(ended)
     return Swept(tuple(ended.values()), tuple(label(process) for process in left))
+
+
+def end_left_by(pid: int, started: float, *, seconds: float = 5.0) -> Swept:
+    """Kill what a coordinator has left behind whose process is gone, in whichever of its sessions it was started.
+
+    Nearly always its guardian has done so, or is about it. What has left its worker's session and cleared its environment is
+    not found; a guardian would have.
+    """
+    ended, left = _kill_all(lambda: _left_by(pid, started), time.monotonic() + seconds)
+    return Swept(tuple(ended.values()), tuple(label(process) for process in left))
+
+
+def _kill_all(find: Callable[[], list[psutil.Process]], deadline: float) -> tuple[dict[int, str], list[psutil.Process]]:
+    """Kill what is found until nothing is; the names of all by pid, and those that there still are at the deadline."""
+    ended: dict[int, str] = {}
+    while (left := find()) and time.monotonic() < deadline:
+        for process in left:
+            ended.setdefault(process.pid, label(process))
+            with suppress(*GONE):
+                process.kill()
+        _wait(left, seconds=0.05)
+    return ended, left
+
+
+def _left_by(pid: int, started: float) -> list[psutil.Process]:
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(*GONE, OSError, ValueError):
+            number, began = process.environ().get(COORDINATOR_MARK, "0 0").split()
+            if int(number) == pid and abs(float(began) - started) < 0.05 and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def descendants(*roots: Root) -> list[psutil.Process]:

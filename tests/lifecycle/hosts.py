@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from uuid import uuid4
 
 import psutil
 
+from heavyjobs import Client
 from heavyjobs.coordinator import Coordinator
 from heavyjobs.processes import WORKER_MARK
 from heavyjobs.settings import Settings
@@ -25,6 +26,7 @@ from heavyjobs.slots.tree import label
 from heavyjobs.store import open_store, options_of
 from heavyjobs.store.protocol import Store
 from tests.lifecycle.asking import DEADLINE_SECONDS, until
+from tests.lifecycle.work import Nap
 
 ROOT: Final = Path(__file__).parents[2]
 TESTED_BY: Final = "TESTED_BY"
@@ -40,12 +42,18 @@ HASTY: Final[Mapping[str, Any]] = {**CALM, "lease": "1s", "kill": "500ms", "forf
 
 
 def configuration(
-    url: str, *, slots: int = 2, queue: str = "default", notify: bool = True, **coordinator: Any
+    url: str,
+    *,
+    slots: int = 2,
+    queue: str = "default",
+    notify: bool = True,
+    modules: Sequence[str] = (WORK,),
+    **coordinator: Any,
 ) -> dict[str, Any]:
     """What a configuration file would say."""
     return {
-        "modules": [WORK],
-        "preload": [WORK],
+        "modules": [*modules],
+        "preload": [*modules],
         "path": [str(ROOT)],
         "database": {"url": url, "timeout": "2s", "notify": notify},
         "coordinator": {**CALM, **coordinator},
@@ -132,6 +140,27 @@ class Daemon:
         """All that it has started and that lives, however deep: helpers, workers, child programs."""
         return carrying(TESTED_BY, self._name)
 
+    def guardian(self) -> psutil.Process:
+        (found,) = [process for process in self.family() if "heavyjobs.slots.guardian" in process.cmdline()]
+        return found
+
+    def workers(self) -> set[psutil.Process]:
+        """What the guardian must end: everything below the server of workers."""
+        servers = [process for process in self.family() if "forkserver" in " ".join(process.cmdline())]
+        return set(min(servers, key=psutil.Process.create_time).children(recursive=True))
+
+    async def stand_still(self, client: Client) -> None:
+        """Stop the process, at a moment at which it holds no lock of the database."""
+        while True:
+            self.signal(signal.SIGSTOP)
+            try:
+                async with asyncio.timeout(0.5):
+                    await client.submit(Nap(until=Path("/")))
+            except (TimeoutError, OSError):
+                self.signal(signal.SIGCONT)
+            else:
+                return
+
     def programs(self) -> set[psutil.Process]:
         """Those of its family that jobs have started."""
         return {process for process in self.family() if _is_program(process)}
@@ -141,12 +170,13 @@ async def gone(processes: set[psutil.Process], *, within: float) -> None:
     """Wait until none of them lives."""
     names = {process: label(process) for process in processes}
     deadline = time.monotonic() + within
-    while left := [names[process] for process in processes if _lives(process)]:
+    while left := [names[process] for process in processes if lives(process)]:
         assert time.monotonic() < deadline, f"after {within} s there is still {', '.join(left)}"
         await asyncio.sleep(0.01)
 
 
-def _lives(process: psutil.Process) -> bool:
+def lives(process: psutil.Process) -> bool:
+    """Whether it is there and no zombie."""
     with suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False

@@ -7,7 +7,6 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-import psutil
 import pytest
 
 from heavyjobs import Client
@@ -47,8 +46,8 @@ async def test_a_coordinator_that_stands_still_past_its_lease_loses_its_jobs_and
     nap = await client.submit(Nap(until=tmp_path / "enough"))
     with Daemon(tmp_path / "first", url, **HASTY) as first:
         await said(nap, "napping")
-        workers = workers_of(first)
-        await stand_still(first, client)
+        workers = first.workers()
+        await first.stand_still(client)
 
         await gone(workers, within=3)
         (tmp_path / "enough").touch()
@@ -74,7 +73,7 @@ async def test_a_guardian_that_was_killed_is_replaced_and_does_its_duty(client: 
     film = await client.submit(Film(path=tmp_path / "done", number=1, until=tmp_path / "never"))
     with Daemon(tmp_path / "host", url, **HASTY) as daemon:
         await said(film, "filming")
-        guardian(daemon).kill()
+        daemon.guardian().kill()
         await daemon.says("the guardian is gone; starting another")
         await ticked(client)
         family = daemon.family()
@@ -110,30 +109,6 @@ async def test_a_coordinator_killed_at_any_moment_of_its_start_leaves_nothing(ur
             daemon.signal(signal.SIGKILL)
 
             await until(lambda daemon=daemon: not daemon.family(), within=2)  # type: ignore[misc]
-
-
-def guardian(daemon: Daemon) -> psutil.Process:
-    (found,) = [process for process in daemon.family() if "heavyjobs.slots.guardian" in process.cmdline()]
-    return found
-
-
-def workers_of(daemon: Daemon) -> set[psutil.Process]:
-    """What the guardian must end: everything below the server of workers."""
-    servers = [process for process in daemon.family() if "forkserver" in " ".join(process.cmdline())]
-    return set(min(servers, key=psutil.Process.create_time).children(recursive=True))
-
-
-async def stand_still(daemon: Daemon, client: Client) -> None:
-    """Stop the process, at a moment at which it holds no lock of the database."""
-    while True:
-        daemon.signal(signal.SIGSTOP)
-        try:
-            async with asyncio.timeout(0.5):
-                await client.submit(Nap(until=Path("/")))
-        except (TimeoutError, OSError):
-            daemon.signal(signal.SIGCONT)
-        else:
-            return
 
 
 async def test_a_fork_server_that_is_killed_takes_all_workers_along_and_charges_none_of_their_jobs(

@@ -1,0 +1,93 @@
+"""Who ends the trees of a coordinator that cannot: its guardian; where that is gone too, the kernel, and who takes its jobs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from heavyjobs import Client
+from heavyjobs.model import Ending
+from tests.lifecycle.asking import endings, said, until
+from tests.lifecycle.hosts import HASTY, Daemon, gone, lives
+from tests.lifecycle.work import Film, Nap
+
+pytestmark = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="a lifeline needs F_SETSIG, which only Linux has")
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(
+            signal.SIGSTOP, marks=pytest.mark.fault("process: C code holds the GIL while its coordinator stands still")
+        ),
+        pytest.param(signal.SIGKILL, marks=pytest.mark.fault("process: C code holds the GIL while its coordinator is killed")),
+    ],
+)
+async def test_a_guardian_ends_c_code_that_looks_at_nothing(
+    client: Client, url: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    stuck = await client.submit(Nap(how="lock"))
+    with Daemon(tmp_path / "host", url, **HASTY) as daemon:
+        await said(stuck, "napping")
+        workers = daemon.workers()
+
+        daemon.signal(number)
+
+        await gone(workers, within=5)
+
+
+@linux_only
+@pytest.mark.fault("process: a guardian and its coordinator are killed at once")
+async def test_the_kernel_ends_workers_and_their_programs_when_coordinator_and_guardian_are_gone(
+    client: Client, url: str, tmp_path: Path
+) -> None:
+    stuck = await client.submit(Nap(how="lock"))
+    film = await client.submit(Film(path=tmp_path / "done", number=1, until=tmp_path / "go"))
+    with Daemon(tmp_path / "host", url, **HASTY) as daemon:
+        await said(stuck, "napping")
+        await said(film, "filming")
+        family, programs = daemon.family(), daemon.programs()
+        fled = {process for process in programs if process.name() == "sleep" and os.getsid(process.pid) == process.pid}
+        assert len(fled) == 1, "which the job has started in a session of its own"
+
+        await killed_with_its_guardian(daemon)
+
+        await gone(family - fled, within=5)
+        for process in fled:
+            assert lives(process), "only a guardian finds it, or whoever takes the job"
+            process.kill()
+
+
+@pytest.mark.fault("process: a guardian and its coordinator are killed at once, and leave what has fled its session")
+async def test_who_takes_the_jobs_of_a_dead_coordinator_on_its_host_ends_what_that_has_left_first(
+    client: Client, url: str, tmp_path: Path
+) -> None:
+    film = await client.submit(Film(path=tmp_path / "done", number=1, until=tmp_path / "go"))
+    with Daemon(tmp_path / "first", url, **HASTY) as first:
+        await said(film, "filming")
+        family = first.family()
+        await killed_with_its_guardian(first)
+    with Daemon(tmp_path / "second", url, **HASTY) as second:
+        await second.says("declared dead")
+
+        assert [process for process in family if lives(process)] == [], "before the job could begin again"
+
+        (tmp_path / "go").touch()
+        await film.result(timeout=30)
+    assert await endings(client, film) == [Ending.FORFEITED, Ending.SUCCEEDED]
+
+
+async def killed_with_its_guardian(daemon: Daemon) -> None:
+    """Kill both, so that the guardian has no moment to do anything."""
+    guardian = daemon.guardian()
+    guardian.suspend()
+    await until(lambda: guardian.status() == "stopped")
+    daemon.signal(signal.SIGKILL)
+    await daemon.ended()
+    guardian.kill()
