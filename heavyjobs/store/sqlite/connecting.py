@@ -5,7 +5,10 @@ Guaranteed
 - waiting is ours, short and jittered: SQLite's own busy handler starves all but the luckiest of many writers;
 - what is urgent goes before all that waits: only the transaction that runs may be in its way;
 - the log is moved into the database (a checkpoint) only under the write lock, so that no other writer can reset the log
-  meanwhile: in SQLite before 3.51.3 that may damage the database (https://sqlite.org/wal.html#walresetbug).
+  meanwhile: in SQLite before 3.51.3 that may damage the database (https://sqlite.org/wal.html#walresetbug);
+- a durable write was synced to the disk when it returns, and survives a power cut; others (ticks, news and logs of what still
+  runs) may be undone by one, the newest first, and only as far back as the last durable one (tests/faults/test_power_cuts.py);
+- on a full disk ticks go on in the room that the log keeps (`heavyjobs.store.sqlite.room`), while what adds rows is refused.
 
 Assumed
 - that the work done in a transaction may be done again: it changes nothing but the database.
@@ -25,7 +28,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from heavyjobs.errors import StoreUnavailable, UsageError
-from heavyjobs.store.sqlite.errors import is_busy, told
+from heavyjobs.store.sqlite.errors import is_busy, is_full, no_room, told
+from heavyjobs.store.sqlite.room import has_room, reserve
 
 T = TypeVar("T")
 
@@ -174,26 +178,39 @@ class Writer(Reader):
         self._log: Final = path.with_name(f"{path.name}-wal")
         self._durable: bool | None = None
 
-    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool, urgent: bool = False) -> T:
+    async def write(
+        self, work: Callable[[sqlite3.Connection], T], *, durable: bool, urgent: bool = False, adds: bool = False
+    ) -> T:
         """Do work in a transaction of its own; it commits when `work` returns and is undone when it raises.
 
         Args:
             durable: whether the commit must survive a power cut; others may be undone by one, in the order they came.
             urgent: whether it goes before all that waits for its turn.
+            adds: whether it adds rows, which is refused while the disk is full: the little that is left is for the rest.
         """
-        return await self._do(
-            lambda deadline: self._patiently(lambda: self._transact(work, durable=durable), deadline=deadline), urgent=urgent
-        )
+
+        def attempt() -> T:
+            if adds and not has_room(self._path.parent):
+                raise no_room(self._where, self._path)
+            return self._making_room(lambda: self._transact(work, durable=durable))
+
+        return await self._do(lambda deadline: self._patiently(attempt, deadline=deadline), urgent=urgent)
 
     async def write_at_once(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do one statement that writes, and what reads after it, before all that waits for its turn.
 
         Without a transaction of its own: half the statements.
         """
-        return await self._do(lambda deadline: self._patiently(lambda: self._alone(work), deadline=deadline), urgent=True)
+
+        def attempt() -> T:
+            return self._making_room(lambda: self._alone(work))
+
+        return await self._do(lambda deadline: self._patiently(attempt, deadline=deadline), urgent=True)
 
     def _alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
         self._sync(durable=False)
+        if self._log_bytes() < LOG_MAX_BYTES:
+            self._locked(lambda: reserve(self._log, LOG_MAX_BYTES))
         return work(self._connection)
 
     def _open(self, deadline: float) -> None:
@@ -210,7 +227,7 @@ class Writer(Reader):
         self._sync(durable=durable)
         try:
             connection.execute("BEGIN IMMEDIATE")
-            if self._log_is_long():
+            if self._log_bytes() > LOG_MAX_BYTES:
                 self._empty_log()
             result = work(connection)
             connection.execute("COMMIT")
@@ -221,16 +238,35 @@ class Writer(Reader):
             raise
         return result
 
+    def _making_room(self, attempt: Callable[[], T]) -> T:
+        """On a full disk try once more, with what the log holds moved into the database: its room is there to be used again."""
+        try:
+            return attempt()
+        except sqlite3.OperationalError as error:
+            if not is_full(error):
+                raise
+        self._locked(self._empty_log)
+        return attempt()
+
+    def _locked(self, work: Callable[[], T]) -> T:
+        """Do what changes no row, while nobody else writes."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            return work()
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
     def _sync(self, *, durable: bool) -> None:
         if self._durable is not durable:
             self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._durable = durable
 
-    def _log_is_long(self) -> bool:
+    def _log_bytes(self) -> int:
         try:
-            return self._log.stat().st_size > LOG_MAX_BYTES
+            return self._log.stat().st_size
         except FileNotFoundError:
-            return False
+            return 0
 
     def _empty_log(self) -> None:
         """Checkpoint under the write lock that is held, then begin anew: the next to write starts the log from its beginning.

@@ -47,6 +47,16 @@ def is_busy(error: sqlite3.Error) -> bool:
     return code_of(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether there was no room left on the disk."""
+    return code_of(error) == sqlite3.SQLITE_FULL
+
+
+def no_room(where: str, path: Path) -> StoreUnavailable:
+    """What to say when next to nothing is free, before SQLite would say so."""
+    return StoreUnavailable(f"{where}: {path} {_REMEDIES[sqlite3.SQLITE_FULL]}")
+
+
 @contextmanager
 def told(where: str, path: Path, *, timeout_seconds: float) -> Generator[None]:
     """Turn what sqlite3 raises in the block into our errors."""

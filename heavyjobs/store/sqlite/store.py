@@ -88,10 +88,10 @@ class SqliteStore:
     async def submit(self, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
         if not jobs:
             return []
-        return await self._writer.write(lambda db: submitting.submit(db, jobs), durable=True)
+        return await self._writer.write(lambda db: submitting.submit(db, jobs), durable=True, adds=True)
 
     async def spawn(self, session: UUID, claim: ClaimKey, children: Sequence[NewJob]) -> Sequence[Submitted]:
-        return await self._writer.write(lambda db: submitting.spawn(db, session, claim, children), durable=True)
+        return await self._writer.write(lambda db: submitting.spawn(db, session, claim, children), durable=True, adds=True)
 
     async def submit_within(self, connection: object, jobs: Sequence[NewJob]) -> Sequence[Submitted]:
         return self.submit_within_sync(connection, jobs)
@@ -104,7 +104,7 @@ class SqliteStore:
         seconds = await self._reader.run(claiming.next_due)
         if seconds is None or seconds > 0:
             return 0, seconds
-        return await self._writer.write(lambda db: claiming.promote(db, limit=limit), durable=False)
+        return await self._writer.write(lambda db: claiming.promote(db, limit=limit), durable=False, adds=True)
 
     async def claim(
         self, session: UUID, wants: Sequence[Want], *, cpus: float, memory_bytes: int, host: str
@@ -117,13 +117,14 @@ class SqliteStore:
                 db, session, claiming.look(db, session, wants, cpus=cpus, memory_bytes=memory_bytes), host=host
             ),
             durable=True,
+            adds=True,
         )
 
     async def held(self, session: UUID) -> Sequence[Claimed]:
         return await self._reader.run(lambda db: claiming.held(db, session))
 
     async def checkpoint(self, session: UUID, claim: ClaimKey, data: JsonText) -> None:
-        await self._writer.write(lambda db: claiming.checkpoint(db, session, claim, data), durable=True)
+        await self._writer.write(lambda db: claiming.checkpoint(db, session, claim, data), durable=True, adds=True)
 
     async def holds(self, session: UUID, claim: ClaimKey) -> bool:
         return await self._reader.run(lambda db: claiming.holds(db, session, claim))
@@ -132,7 +133,9 @@ class SqliteStore:
         self, session: UUID, *, progress: Sequence[Progress], logs: Sequence[LogChunk], ends: Sequence[End]
     ) -> Recorded:
         return await self._writer.write(
-            lambda db: recording.record(db, session, progress=progress, logs=logs, ends=ends), durable=bool(ends)
+            lambda db: recording.record(db, session, progress=progress, logs=logs, ends=ends),
+            durable=bool(ends),
+            adds=True,
         )
 
     async def cancel(self, jobs: Collection[UUID], *, grace_seconds: float | None = None) -> dict[UUID, CancelAnswer]:

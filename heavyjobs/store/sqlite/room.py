@@ -1,0 +1,39 @@
+"""Room on the disk: the log has its whole length from the first tick on, so that a full disk does not end what runs.
+
+What the log has been given nobody else can take. While next to nothing is free, it is left to ticks and other small changes of
+rows that are there: a coordinator then keeps its claims for as long as it takes, and its jobs go on.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+FREE_MIN_BYTES: Final = 1 << 20
+"""With less than this free, what adds rows is refused."""
+
+
+def has_room(folder: Path) -> bool:
+    """Whether rows may be added; also where the system does not tell."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return True
+    free = disk.f_bfree if os.geteuid() == 0 else disk.f_bavail
+    return disk.f_blocks == 0 or free * disk.f_frsize >= FREE_MIN_BYTES
+
+
+def reserve(log: Path, size_bytes: int) -> None:
+    """Give the log blocks for all of its length, if there are any left; to be called under the write lock.
+
+    Zeros after the last frame are no frame: SQLite reads as far as checksums hold. Opening and closing the log drops no lock,
+    for SQLite has its locks on the two other files.
+    """
+    with suppress(OSError):
+        descriptor = os.open(log, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.posix_fallocate(descriptor, 0, size_bytes)
+        finally:
+            os.close(descriptor)
