@@ -45,6 +45,7 @@ CANCELLED_WAITING: Final = Cause(Ending.CANCELLED, "cancelled while it waited")
 """Why a job ended that no invocation of it was there to say it."""
 
 
-def gone_silent(coordinator: str) -> Cause:
+def gone_silent(name: str, host: str) -> Cause:
     """Why an invocation ended whose coordinator was declared dead."""
+    coordinator = name if name == host else f"{name} on {host}"
     return Cause(Ending.FORFEITED, f"the coordinator {coordinator} went silent and was declared dead")

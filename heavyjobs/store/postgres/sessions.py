@@ -8,7 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 import orjson
-from psycopg.rows import args_row, kwargs_row, scalar_row
+from psycopg.rows import args_row, kwargs_row, scalar_row, tuple_row
 
 from heavyjobs.model import Bill, Cause, ClaimKey, Ending, Policy, Session, after
 from heavyjobs.store.postgres.claiming import fenced
@@ -62,10 +62,11 @@ async def forfeit(talk: Talk, observer: UUID, *, session: UUID, tick: int, jitte
     async with talk.connection.transaction():
         if not await talk.rows("session_unfenced", scalar_row, session=observer):
             raise fenced(observer)
-        silent = await talk.rows("fence", args_row(_name), session=session, tick=tick)
+        silent = await talk.rows("fence", tuple_row, session=session, tick=tick)
         if not silent:
             return None
-        cause = gone_silent(silent[0])
+        [(name, host)] = silent
+        cause = gone_silent(name, host)
         held = await talk.rows("open_invocations", kwargs_row(_held), session=session)
         closing = await send_ends(talk, session, [_forfeited(one, cause=cause, jitter=jitter) for one in held])
         ended = await closing.fetchall() if closing else []
@@ -159,7 +160,3 @@ class _Ticked(NamedTuple):
 
 def _cancel_order(job: UUID, claim: int, grace_seconds: float | None) -> CancelOrder:
     return CancelOrder(ClaimKey(job, claim), grace_seconds)
-
-
-def _name(name: str, host: str) -> str:
-    return name if name == host else f"{name} on {host}"

@@ -24,7 +24,7 @@ def forfeit(
     silent = connection.execute(SQL["fence"], fencing).fetchone()
     if silent is None:
         return None
-    cause = gone_silent(silent["name"])
+    cause = gone_silent(silent["name"], silent["host"])
     closings = [
         _closing(row, cause, jitter=jitter)
         for row in connection.execute(SQL["open_invocations"], {"session": session.bytes}).fetchall()

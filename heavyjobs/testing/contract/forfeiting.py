@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -21,6 +22,7 @@ from heavyjobs.testing.contract.harness import (
     invocation_of,
     job_of,
     new_job,
+    new_session,
     news,
     record,
     register,
@@ -48,6 +50,17 @@ class Forfeiting(Harness):
         assert invocation.cause.ending is Ending.FORFEITED
         again = await claim_one(store, session)
         assert (again.claim.job, again.claim.number, again.attempt) == (claim.job, claim.number + 1, 2)
+
+    async def test_the_cause_names_the_coordinator_and_its_host_where_these_differ(self, store: Store, session: UUID) -> None:
+        silent = replace(new_session("label"), host="host-b")
+        await store.register(silent)
+        claim = await running(store, silent.id)
+
+        await forfeit(store, session, silent.id)
+
+        cause = (await invocation_of(store, claim)).cause
+        assert cause is not None
+        assert "label on host-b" in cause.message
 
     async def test_a_silent_session_that_held_nothing_is_fenced_all_the_same(self, store: Store, session: UUID) -> None:
         silent = await register(store)

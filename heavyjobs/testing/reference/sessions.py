@@ -88,7 +88,7 @@ def _forfeited(tables: Tables, job: Job, silent: Session, *, jitter: float) -> C
         policy=job.record.policy,
         jitter=jitter,
     )
-    return Closing(claim=job.claim, ending=Ending.FORFEITED, move=move, cause=gone_silent(silent.name))
+    return Closing(claim=job.claim, ending=Ending.FORFEITED, move=move, cause=gone_silent(silent.name, silent.host))
 
 
 def _seen(record: CoordinatorRecord) -> SessionSeen:
