@@ -12,6 +12,7 @@ from uuid import uuid4
 from heavyjobs.events import WorkerOptions
 from heavyjobs.slots.guardian import Guardian
 from heavyjobs.slots.process import WorkerProcess
+from heavyjobs.slots.starting import NotStarted
 from heavyjobs.waiting import first_of
 
 _RETRY_SECONDS: Final = 1.0
@@ -102,7 +103,10 @@ class Pool:
 
     async def _start_one(self) -> bool:
         name = f"slot {next(self._numbers)}"
-        worker = await self._start(name, self._options, self._guardian, preload=self._preload, lane=False)
+        try:
+            worker = await self._start(name, self._options, self._guardian, preload=self._preload, lane=False)
+        except NotStarted:
+            return False
         self._all[name] = worker
         task = asyncio.create_task(self._watch(worker), name=f"watching {name}")
         self._watching.add(task)
@@ -177,7 +181,11 @@ class LaneKeeper:
         """Keep it alive, and end it when a step has held it up for too long; runs until cancelled."""
         while True:
             await self._wanted.wait()
-            worker = await self._start("lane", self._options, self._guardian, preload=self._preload, lane=True)
+            try:
+                worker = await self._start("lane", self._options, self._guardian, preload=self._preload, lane=True)
+            except NotStarted:
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
             self._worker = worker
             await first_of(worker.warm, worker.over)
             self._on_warm()
@@ -206,7 +214,11 @@ class LaneKeeper:
 async def start_worker(
     name: str, options: WorkerOptions, guardian: Guardian, *, preload: tuple[str, ...], lane: bool
 ) -> WorkerProcess:
-    """Start a worker with a marker of its own, and have the guardian watch it."""
+    """Start a worker with a marker of its own, and have the guardian watch it.
+
+    Raises:
+        NotStarted: try again.
+    """
     own = replace(options, marker=f"{options.marker}-{uuid4().hex[:12]}")
     worker = await WorkerProcess.start(name, own, preload=preload, lane=lane, lifeline=guardian.lifeline)
     guardian.watch(worker.root)

@@ -41,7 +41,7 @@ from heavyjobs.events import BrokenFrame, Code, FrameReader, frame
 from heavyjobs.model import Bill, Ending, Source
 from heavyjobs.processes import started_at
 from heavyjobs.slots.rawlines import RawLines
-from heavyjobs.slots.starting import Started, start_process
+from heavyjobs.slots.starting import NotStarted, Started, start_process
 from heavyjobs.slots.tree import Swept, end, is_alive
 from heavyjobs.slots.worker import CANCEL_SIGNAL, DUMP_SIGNAL
 from heavyjobs.values import STATUS_MAX_BYTES, JsonText, checked
@@ -152,13 +152,18 @@ class WorkerProcess:
         lane: bool,
         lifeline: int | None = None,
     ) -> Self:
-        """Start a process; it is of use once `warm` is set."""
+        """Start a process; it is of use once `warm` is set.
+
+        Raises:
+            NotStarted: it, or the process that it comes from, died meanwhile; try again.
+        """
         starting = asyncio.ensure_future(asyncio.to_thread(start_process, options, preload, lane=lane, lifeline=lifeline))
         try:
             return cls(name, await asyncio.shield(starting), lane=lane)
         except asyncio.CancelledError:
             # The thread goes on all the same, and a worker that nobody knows would live for ever.
-            await cls(name, await starting, lane=lane).end()
+            with suppress(NotStarted):
+                await cls(name, await starting, lane=lane).end()
             raise
 
     # -- talking to it

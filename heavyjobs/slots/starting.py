@@ -41,6 +41,13 @@ class Started:
     server: psutil.Process | None
 
 
+class NotStarted(Exception):
+    """The worker died as it was started, or the process that forks workers did; nothing is left of it: try again."""
+
+
+_DIED: Final = (EOFError, ConnectionError, FileNotFoundError, psutil.NoSuchProcess)
+"""How that shows: the one who was to tell the worker's number is gone, or the number is nobody's any more."""
+
 _starting: Final = threading.Lock()
 
 
@@ -51,6 +58,9 @@ def start_process(
 
     Args:
         lifeline: the reading end of what shall end it when its coordinator and the guardian are both gone.
+
+    Raises:
+        NotStarted: try again.
     """
     up_read, up_write = _pipe()
     down_read, down_write = _pipe()
@@ -66,6 +76,27 @@ def start_process(
         mark=Connection(memory),
         lifeline=None if lifeline is None else Connection(os.dup(lifeline), writable=False),
     )
+    try:
+        executor, future, process = _forked(given, options, preload, lane=lane)
+        worker = psutil.Process(process.pid)
+        root = Root(worker.pid, started_at(worker.pid), options.marker)
+        server = worker.parent()
+    except _DIED as error:
+        # A worker that was forked all the same finds its pipe at its end, and leaves.
+        for descriptor in (up_read, down_write, out_read, err_read):
+            os.close(descriptor)
+        raise NotStarted(f"a worker was not started: {error!r}") from error
+    finally:
+        # With the parent's copies of the child's ends open, the end of the pipe would never come.
+        given.close()
+    for descriptor in (up_read, down_write, out_read, err_read):
+        os.set_blocking(descriptor, False)
+    return Started(executor, future, process, root, up_read, down_write, out_read, err_read, mark, server)
+
+
+def _forked(
+    given: child.Pipes, options: events.WorkerOptions, preload: tuple[str, ...], *, lane: bool
+) -> tuple[ProcessPoolExecutor, Future[int], BaseProcess]:
     context = multiprocessing.get_context("forkserver")
     with _starting:
         os.environ[COORDINATOR_MARK] = f"{os.getpid()} {started_at(os.getpid())}"
@@ -80,14 +111,7 @@ def start_process(
             future = executor.submit(os.getpid)  # never runs: it is only what has the process started
         # Not multiprocessing.active_children(): it asks dying siblings for the exit code that their own executors wait for.
         (process,) = executor._processes.values()  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
-    # With the parent's copies of the child's ends open, the end of the pipe would never come.
-    given.close()
-    for descriptor in (up_read, down_write, out_read, err_read):
-        os.set_blocking(descriptor, False)
-    pid = process.pid or 0
-    worker = psutil.Process(pid)
-    root = Root(pid, started_at(pid), options.marker)
-    return Started(executor, future, process, root, up_read, down_write, out_read, err_read, mark, worker.parent())
+    return executor, future, process
 
 
 def _pipe() -> tuple[int, int]:

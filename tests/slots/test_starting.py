@@ -1,0 +1,74 @@
+"""A worker that does not live to be started costs its coordinator nothing but another try."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pytest
+
+from heavyjobs.events import WorkerOptions
+from heavyjobs.slots.guardian import Guardian
+from heavyjobs.slots.pool import LaneKeeper, Pool
+from tests.slots.dying import ONCE, WHO
+from tests.slots.ears import DEADLINE_SECONDS, DEEDS, ROOT
+
+OPTIONS = WorkerOptions(marker="starting", modules=(DEEDS,), path=(str(ROOT),))
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("server", marks=pytest.mark.fault("process: the fork server killed while it starts a worker")),
+        pytest.param("worker", marks=pytest.mark.fault("process: a worker killed while it starts")),
+    ]
+)
+def once(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new process that forks, which will die, or whose first worker will; the path says by being there that it has."""
+    monkeypatch.setenv(WHO, request.param)
+    monkeypatch.setenv(ONCE, str(tmp_path / "once"))
+    pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # multiprocessing wants to reap it itself
+    return tmp_path / "once"
+
+
+def has_died(once: Path) -> bool:
+    return once.exists()
+
+
+async def test_a_pool_has_its_worker_though_the_first_one_died_as_it_was_started(once: Path) -> None:
+    guardian, idle = Guardian(), asyncio.Event()
+    guardian.start()
+    pool = Pool(OPTIONS, guardian, preload=("tests.slots.dying",), on_idle=idle.set, target=1)
+    tending = asyncio.create_task(pool.tend())
+
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await asyncio.wait([tending, waiting := asyncio.create_task(idle.wait())], return_when=asyncio.FIRST_COMPLETED)
+
+    assert has_died(once)
+    assert waiting.done()
+    assert pool.idle == 1
+    tending.cancel()
+    await pool.close()
+    guardian.stop()
+
+
+async def test_a_lane_is_there_though_the_first_one_died_as_it_was_started(once: Path) -> None:
+    guardian, warm = Guardian(), asyncio.Event()
+    guardian.start()
+    lane = LaneKeeper(OPTIONS, guardian, preload=("tests.slots.dying",), on_warm=lambda: warm.set() if lane.worker else None)
+    tending = asyncio.create_task(lane.tend())
+
+    assert lane.worker is None
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await asyncio.wait([tending, waiting := asyncio.create_task(warm.wait())], return_when=asyncio.FIRST_COMPLETED)
+
+    assert has_died(once)
+    assert waiting.done()
+    tending.cancel()
+    await lane.close()
+    guardian.stop()
