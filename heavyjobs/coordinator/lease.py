@@ -46,9 +46,14 @@ class Lease:
         self._thread.join()
 
     def renew(self, tick_began: float) -> None:
-        """A tick that began then (`boot_seconds`) has succeeded."""
-        self._until = tick_began + self._seconds
-        self._guardian.renew(self._until)
+        """A tick that began then (`boot_seconds`) has succeeded; too late for a lease that has run out, looked at or not.
+
+        A machine that wakes up may tick before anyone looks at the lease: the guardian would end the trees, and their jobs be
+        charged with crashes here.
+        """
+        if self.holds:
+            self._until = tick_began + self._seconds
+            self._guardian.renew(self._until)
 
     @property
     def holds(self) -> bool:

@@ -66,6 +66,19 @@ def test_a_lease_counts_from_the_start_of_the_tick_and_not_from_its_answer(guard
         assert lapsed.wait(2)
 
 
+def test_a_tick_after_a_long_sleep_does_not_bring_the_lease_back_before_anyone_has_looked(guardian: Guardian) -> None:
+    clock = [100.0]
+    lapsed = threading.Event()
+    with Lease(15, guardian, on_lapse=lapsed.set, now=lambda: clock[0]) as lease:
+        lease.renew(100.0)
+        clock[0] += 3600
+
+        lease.renew(clock[0])
+
+        assert not lease.holds
+        assert lapsed.wait(10)
+
+
 def test_leaving_a_lease_ends_its_thread_without_a_lapse(guardian: Guardian) -> None:
     lapsed = threading.Event()
 
