@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
 import time
+from collections import deque
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from heavyjobs import Context, Job, JobConfig
+from heavyjobs.slots.guardian import boot_seconds
 from tests.lifecycle.work import Counting, Square, note
 
 WORK: Final = "tests.faults.work"
@@ -48,3 +52,23 @@ class Zombie(Job[str, Counting], kind="faults.zombie"):
             ctx.report(Counting(done=number))
             time.sleep(0.02)
         note(self.folder / "acts", f"{self.act}, attempt {ctx.attempt}")
+
+
+class Witness(Job[None], kind="faults.witness"):
+    """Notes for ever that it lives, every few milliseconds: itself, or a child in a session of its own while C code holds the
+    interpreter's lock.
+    """
+
+    path: Path
+    stuck: bool
+    config = JobConfig(attempts=1000, backoff=0, grace="200ms", cpus=0.1)
+
+    def run(self, ctx: Context) -> None:
+        who = f"{ctx.job_id} {ctx.claim.number}"
+        if self.stuck:
+            look = 'read -r now rest < /proc/uptime; echo "$1 $$ $now" >> "$0"; sleep 0.02'
+            subprocess.Popen(["sh", "-c", f"while :; do {look}; done", str(self.path), who], start_new_session=True)
+            deque(itertools.repeat(None), maxlen=0)
+        while True:
+            note(self.path, f"{who} {os.getpid()} {boot_seconds():.2f}")
+            time.sleep(0.01)
