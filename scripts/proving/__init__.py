@@ -1,0 +1,1 @@
+"""Collect what shows that nothing is lost and nothing done twice, and print it as one table."""
