@@ -7,8 +7,6 @@ Neither knows the database or the pipe; a `Link` does the talking (the worker's,
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
@@ -38,6 +36,7 @@ from heavyjobs.model import (
     Succeeded,
     short_id,
 )
+from heavyjobs.scratch import make_scratch, remove_scratch
 from heavyjobs.values import CHECKPOINT_MAX_BYTES, RESULT_MAX_BYTES, STATUS_MAX_BYTES, JsonText, encode, encode_typed, visible
 
 if TYPE_CHECKING:
@@ -189,7 +188,7 @@ class _Base(Generic[S, E]):
     def workspace(self) -> Path:
         """A folder for scratch files, made at first use and gone after the invocation."""
         if self._workspace is None:
-            self._workspace = Path(tempfile.mkdtemp(prefix=f"heavyjobs-{self.job_id.hex[-12:]}-{self.claim.number}-"))
+            self._workspace = make_scratch(self.claim)
         return self._workspace
 
     @contextmanager
@@ -208,7 +207,7 @@ class _Base(Generic[S, E]):
     def clean_up(self) -> None:
         """Remove the workspace."""
         if self._workspace is not None:
-            shutil.rmtree(self._workspace, ignore_errors=True)
+            remove_scratch(self._workspace)
 
     # -- helpers of both
 

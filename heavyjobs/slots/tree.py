@@ -2,7 +2,8 @@
 
 What it guarantees
 - after `end` nothing of the tree is left, except processes in uninterruptible sleep, which it names;
-- a pid that was reused meanwhile is never touched: each process is known by pid and start time.
+- a pid that was reused meanwhile is never touched: each process is known by pid and start time;
+- with a worker goes the scratch that its jobs have left.
 
 What it assumes
 - workers lead a session of their own and are subreapers (`lead`), and carry a marker in the environment of what they start.
@@ -26,6 +27,7 @@ from typing import Final
 import psutil
 
 from heavyjobs.processes import COORDINATOR_MARK, WORKER_MARK, started_at
+from heavyjobs.scratch import sweep_scratch
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, ProcessLookupError, PermissionError)
@@ -89,6 +91,9 @@ def end(*roots: Root, seconds: float = 5.0, root_too: bool = True) -> Swept:
                 worker.kill()
     left += _wait(workers, seconds=max(0.1, deadline - time.monotonic()))
     _reap(ended)
+    if root_too and not left:
+        for root in roots:
+            sweep_scratch(root.marker)
     return Swept(tuple(ended.values()), tuple(label(process) for process in left))
 
 

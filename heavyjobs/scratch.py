@@ -1,0 +1,36 @@
+"""Scratch folders of jobs, named after the worker that made them: whoever ends a worker removes what it could not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heavyjobs.processes import WORKER_MARK
+
+if TYPE_CHECKING:  # the guardian needs none of it
+    from heavyjobs.model import ClaimKey
+
+
+def make_scratch(claim: ClaimKey) -> Path:
+    """A fresh folder for an invocation of this process."""
+    prefix = f"{_prefix(os.environ.get(WORKER_MARK, ''))}{claim.job.hex[-12:]}-{claim.number}-"
+    return Path(tempfile.mkdtemp(prefix=prefix))
+
+
+def remove_scratch(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep_scratch(marker: str) -> None:
+    """Remove all that the worker with this marker has left; only when it is gone. Harmless when repeated."""
+    with os.scandir(tempfile.gettempdir()) as entries:
+        left = [Path(entry.path) for entry in entries if entry.name.startswith(_prefix(marker))]
+    for path in left:
+        remove_scratch(path)
+
+
+def _prefix(marker: str) -> str:
+    return f"heavyjobs-{marker}-"

@@ -1,0 +1,52 @@
+"""A job's workspace goes with the job, however that ends."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from heavyjobs import Client
+from tests.lifecycle import work
+from tests.lifecycle.asking import until
+from tests.lifecycle.hosts import Daemon
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the processes of a coordinator keep what is temporary."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+def left(scratch: Path) -> list[Path]:
+    return [*scratch.glob("heavyjobs-*")]
+
+
+@pytest.mark.fault("storage: a process dies and leaves its scratch behind")
+async def test_the_workspace_of_a_job_whose_process_died_is_gone_before_its_end_is_told(scratch: Path, tmp_path: Path) -> None:
+    url, gate = f"sqlite:///{tmp_path}/jobs.db", tmp_path / "gate"
+    with Daemon(tmp_path / "host", url):
+        async with Client.open(url) as client:
+            burning = await client.submit(work.Burn(until=gate))
+            await until(lambda: bool(left(scratch)))
+            gate.touch()
+
+            await burning.wait(timeout=30)
+
+            assert not left(scratch)
+
+
+async def test_a_killed_coordinator_leaves_no_workspace(scratch: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    with Daemon(tmp_path / "host", url) as daemon:
+        async with Client.open(url) as client:
+            await client.submit(work.Burn(until=tmp_path / "never"))
+        await until(lambda: bool(left(scratch)))
+
+        daemon.signal(signal.SIGKILL)
+
+        await until(lambda: not left(scratch))
