@@ -22,7 +22,7 @@ MODULES = (ORDINARY, WORK)
 
 @pytest.mark.fault("fencing: a coordinator is stopped past its claims and goes on")
 async def test_a_coordinator_that_was_stopped_changes_nothing_any_more(client: Client, url: str, tmp_path: Path) -> None:
-    with Daemon(tmp_path / "stopped", url, slots=4, modules=MODULES, **HASTY) as stopped:
+    with Daemon(tmp_path / "stopped", url, slots=len(ACTS), modules=MODULES, **HASTY) as stopped:
         zombies = await submitted(client, tmp_path)
         workers = stopped.workers()
         await stopped.stand_still(client)
@@ -35,7 +35,7 @@ async def test_a_coordinator_that_was_stopped_changes_nothing_any_more(client: C
 
 @pytest.mark.fault("fencing: a coordinator and its guardian are stopped past its claims and go on")
 async def test_workers_that_nobody_could_end_change_nothing_either(client: Client, url: str, tmp_path: Path) -> None:
-    with Daemon(tmp_path / "stopped", url, slots=4, modules=MODULES, **HASTY) as stopped:
+    with Daemon(tmp_path / "stopped", url, slots=len(ACTS), modules=MODULES, **HASTY) as stopped:
         zombies = await submitted(client, tmp_path)
         workers = stopped.workers()
         stopped.guardian().suspend()
@@ -51,7 +51,7 @@ async def test_workers_that_nobody_could_end_change_nothing_either(client: Clien
 async def test_a_coordinator_that_wakes_up_without_a_guardian_ends_its_workers_itself(
     client: Client, url: str, tmp_path: Path
 ) -> None:
-    with Daemon(tmp_path / "stopped", url, slots=4, modules=MODULES, **HASTY) as stopped:
+    with Daemon(tmp_path / "stopped", url, slots=len(ACTS), modules=MODULES, **HASTY) as stopped:
         zombies = await submitted(client, tmp_path)
         workers = stopped.workers()
         await stopped.stand_still(client)
@@ -78,7 +78,7 @@ async def taken_over_and_woken(
     Args:
         acting: whether the first one's workers still live, and act before it goes on.
     """
-    async with coordinating(url, slots=4, modules=MODULES, **HASTY):
+    async with coordinating(url, slots=len(ACTS), modules=MODULES, **HASTY):
         assert [await zombie.result(timeout=30) for zombie in zombies] == ["attempt 2"] * len(zombies)
         await until(lambda: all_done(client))
     (folder / "act").touch()
@@ -95,7 +95,7 @@ async def taken_over_and_woken(
     after = await rows(url)
     assert after == before
     assert (folder / "published").read_text() == "attempt 2"
-    assert not [*folder.glob(".published*")], "nor is anything left of it"
+    assert not unpublished(folder), "nor is anything left of it"
     for zombie in zombies:
         assert await endings(client, zombie) == [Ending.FORFEITED, Ending.SUCCEEDED]
 
@@ -106,6 +106,9 @@ def acts_of(folder: Path, *, attempt: int) -> set[str]:
     return {line.partition(",")[0] for line in lines if line.endswith(f"attempt {attempt}")}
 
 
+def unpublished(folder: Path) -> set[Path]:
+    return {*folder.glob(".published*")}
+
+
 async def all_done(client: Client) -> bool:
-    unfinished = await client.list(states=[JobState.SCHEDULED, JobState.READY, JobState.RUNNING])
-    return not unfinished
+    return not await client.list(queues=["default"], states=[JobState.SCHEDULED, JobState.READY, JobState.RUNNING])

@@ -12,14 +12,23 @@ from collections import deque
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
-from heavyjobs import Context, Job, JobConfig
+from heavyjobs import Context, Job, JobConfig, events
 from heavyjobs.slots.guardian import boot_seconds
 from tests.lifecycle.work import Counting, Square, note
 
 WORK: Final = "tests.faults.work"
 
-Act: TypeAlias = Literal["publish", "checkpoint", "spawn", "return"]
+Act: TypeAlias = Literal["publish", "checkpoint", "spawn", "cancel a child", "return"]
 """What a job does that was taken from its coordinator."""
+
+
+class Unserved(Job[None], kind="faults.unserved"):
+    """Waits for ever: no coordinator serves its queue."""
+
+    config = JobConfig(queue="nowhere")
+
+    def run(self, ctx: Context) -> None:
+        raise AssertionError("nobody runs this")
 
 
 class Zombie(Job[str, Counting], kind="faults.zombie"):
@@ -32,6 +41,7 @@ class Zombie(Job[str, Counting], kind="faults.zombie"):
     def run(self, ctx: Context[Counting]) -> str:
         me = f"attempt {ctx.attempt}"
         print(me, flush=True)
+        child = ctx.spawn(Unserved(), key="child") if self.act == "cancel a child" else None
         if self.act == "publish":
             with ctx.output(self.folder / "published") as out:
                 out.path.write_text(me)
@@ -42,6 +52,8 @@ class Zombie(Job[str, Counting], kind="faults.zombie"):
             ctx.checkpoint(Counting(done=ctx.attempt))
         if self.act == "spawn":
             ctx.spawn(Square(number=ctx.attempt), key=me)
+        if child is not None and ctx.attempt == 1:
+            ctx._link.ask(events.CancelJobs((child.id,)))  # as `gather` does when another child has died
         return me
 
     def _live_on(self, ctx: Context[Counting]) -> None:
