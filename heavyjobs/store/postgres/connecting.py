@@ -7,6 +7,7 @@ and records, a flood of these would let the lease lapse.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final, TypeAlias, TypeVar
@@ -19,8 +20,8 @@ from psycopg_pool import AsyncConnectionPool
 from heavyjobs.errors import HeavyjobsError, StoreUnavailable
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.postgres.addresses import Address
-from heavyjobs.store.postgres.errors import Interrupted, told, unreachable
-from heavyjobs.store.postgres.talking import Connection, Talk
+from heavyjobs.store.postgres.errors import Interrupted, casts_doubt, told, unreachable
+from heavyjobs.store.postgres.talking import Connection, Talk, break_off
 from heavyjobs.store.protocol import StoreOptions
 
 T = TypeVar("T")
@@ -28,6 +29,9 @@ T = TypeVar("T")
 TRIES: Final = 3
 RECONNECT_SECONDS: Final = 3.0
 """The pool doubles the wait between its attempts; after this long it begins anew with the next call."""
+
+CANCEL_SECONDS: Final = 1.0
+"""How long a server that has not answered in time may take to confirm that it has stopped."""
 
 VERSION_MIN: Final = 130_000
 
@@ -47,6 +51,25 @@ def cancellable() -> Generator[None]:
             raise asyncio.CancelledError
 
 
+@contextmanager
+def broken_off(connection: Connection, limit: asyncio.Timeout | None) -> Generator[None]:
+    """Close the socket in the block a moment after the limit: psycopg waits for the server to confirm a cancel, for seconds."""
+    when = limit.when() if limit else None
+    if when is None:
+        yield
+        return
+    breaking = asyncio.get_running_loop().call_at(when + CANCEL_SECONDS, break_off, connection)
+    try:
+        yield
+    finally:
+        breaking.cancel()
+
+
+def _is_over(limit: asyncio.Timeout | None) -> bool:
+    when = limit.when() if limit else None
+    return when is not None and when <= asyncio.get_running_loop().time()
+
+
 Pool: TypeAlias = AsyncConnectionPool[Connection]
 
 
@@ -61,6 +84,7 @@ class Database:
         self._pool: Final = self._new_pool("heavyjobs", least=1, most=options.connections)
         # Opened by the first tick: a client never ticks.
         self._control: Final = self._new_pool("heavyjobs-control", least=0, most=1)
+        self._renewed_at: Final = {self._pool: 0.0, self._control: 0.0}
 
     async def open(self) -> None:
         """Connect.
@@ -88,35 +112,34 @@ class Database:
 
     async def once(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work` on a connection, for verbs whose second answer would be another."""
-        return await self._once(self._pool, doing, work)
+        with cancellable():
+            return await self._try(self._pool, doing, work, self._options.timeout_seconds)
 
     async def repeated(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work`, and again, a few times, when the connection was lost or another transaction was in the way."""
-        return await self._repeated(self._pool, doing, work)
+        return await self._repeated(self._pool, doing, work, self._options.timeout_seconds)
 
     async def control(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
-        """The same on the connection that is kept for short words of a session."""
-        return await self._repeated(self._control, doing, work)
+        """The same on the connection that is kept for short words of a session: silence is not waited for to the end."""
+        return await self._repeated(self._control, doing, work, self._options.timeout_seconds / TRIES)
 
-    async def _once(self, pool: Pool, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
-        timeout = self._options.timeout_seconds
-        with cancellable(), told(self._address.shown, doing, timeout_seconds=timeout):
-            async with asyncio.timeout(timeout), self._talk(pool) as talk:
-                return await work(talk)
-
-    async def _repeated(self, pool: Pool, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
+    async def _repeated(self, pool: Pool, doing: str, work: Callable[[Talk], Awaitable[T]], try_seconds: float) -> T:
         patience = Patience(first_seconds=0.02)
         timeout = self._options.timeout_seconds
         with cancellable(), told(self._address.shown, doing, timeout_seconds=timeout):
             async with asyncio.timeout(timeout):
                 for _ in range(TRIES - 1):
                     try:
-                        return await self._once(pool, doing, work)
+                        return await self._try(pool, doing, work, try_seconds)
                     except Interrupted:
                         await patience.wait()
-                        # Where one connection is lost, the idle ones beside it often are too.
-                        await pool.check()
-                return await self._once(pool, doing, work)
+                return await self._try(pool, doing, work, try_seconds)
+
+    async def _try(self, pool: Pool, doing: str, work: Callable[[Talk], Awaitable[T]], seconds: float) -> T:
+        again = seconds < self._options.timeout_seconds
+        with told(self._address.shown, doing, timeout_seconds=seconds, again=again):
+            async with asyncio.timeout(seconds) as limit, self._talk(pool, limit) as talk:
+                return await work(talk)
 
     async def unbounded(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work` for as long as it takes."""
@@ -138,19 +161,32 @@ class Database:
         )
 
     @asynccontextmanager
-    async def _talk(self, pool: Pool) -> AsyncGenerator[Talk]:
+    async def _talk(self, pool: Pool, limit: asyncio.Timeout | None = None) -> AsyncGenerator[Talk]:
         """A connection of the pool, which is closed after any error but one of ours; the pool opens another.
 
         A pipeline that is cut short leaves psycopg sure of prepared statements that the server never got to read.
         """
         async with pool.connection() as connection:
-            try:
-                yield Talk(connection, self._options.notify)
-            except HeavyjobsError:
-                raise
-            except BaseException:
-                await connection.close()
-                raise
+            taken = time.monotonic()
+            with broken_off(connection, limit):
+                try:
+                    yield Talk(connection, self._options.notify)
+                except HeavyjobsError:
+                    raise
+                except BaseException as error:
+                    await connection.close()
+                    if casts_doubt(error) or _is_over(limit):
+                        await self._doubt(pool, taken)
+                    raise
+
+    async def _doubt(self, pool: Pool, since: float) -> None:
+        """Where one connection is lost or silent, those that are idle often are too: have new ones, unasked.
+
+        Asking each would take as long as the silent ones stay silent.
+        """
+        if self._renewed_at[pool] < since:
+            self._renewed_at[pool] = time.monotonic()
+            await pool.drain()
 
     async def _configure(self, connection: Connection) -> None:
         if self._direct:

@@ -46,11 +46,8 @@ _ANSWERS: Final[Sequence[tuple[tuple[type[psycopg.Error], ...], type[HeavyjobsEr
     ((PoolTimeout, TooManyRequests), StoreUnavailable, "the database is away, or all our connections were busy all that time"),
     ((PoolClosed,), StoreUnavailable, "enter the store first: async with"),
     ((errors.QueryCanceled, errors.LockNotAvailable), StoreUnavailable, "the database is overloaded or locked"),
-    (
-        (errors.DiskFull, errors.OutOfMemory, errors.TooManyConnections),
-        StoreUnavailable,
-        "the database's host has no more of it",
-    ),
+    ((errors.DiskFull,), StoreUnavailable, "free some on the database's host, nothing was written"),
+    ((errors.OutOfMemory, errors.TooManyConnections), StoreUnavailable, "the database's host has no more of it"),
     (
         (psycopg.DataError, errors.ProgramLimitExceeded, errors.NotNullViolation),
         Unstorable,
@@ -61,15 +58,23 @@ _ANSWERS: Final[Sequence[tuple[tuple[type[psycopg.Error], ...], type[HeavyjobsEr
 _AGAIN: Final = ("08", "40", "57P", "25P03")
 """What error codes begin with when a connection was lost, or a transaction stood in another's way: nothing else passes."""
 
+_DOUBTFUL: Final = ("08", "57P", "25006")
+"""Of these, what other connections will meet too: the server went away, or only reads now."""
+
 
 @contextmanager
-def told(where: str, doing: str, *, timeout_seconds: float) -> Generator[None]:
-    """Turn what psycopg raises in the block into our errors, whatever it is."""
+def told(where: str, doing: str, *, timeout_seconds: float, again: bool = False) -> Generator[None]:
+    """Turn what psycopg raises in the block into our errors, whatever it is.
+
+    Args:
+        again: whether trying again at once may well do where it took too long.
+    """
     try:
         yield
     except TimeoutError as error:
-        raise StoreUnavailable(
-            f"{where}: {doing} took longer than {timeout_seconds:g} s; the database is away, overloaded or locked"
+        ours = Interrupted if again else StoreUnavailable
+        raise ours(
+            f"{where}: {doing} took longer than {timeout_seconds:.3g} s; the database is away, overloaded or locked"
         ) from error
     except psycopg.Error as error:
         raise _ours(error, f"{where}: {doing}: {_reason(error)}") from error
@@ -92,6 +97,13 @@ def _ours(error: psycopg.Error, what: str) -> HeavyjobsError:
     if _is_lost(error) if error.sqlstate is None else error.sqlstate.startswith(_AGAIN):
         return Interrupted(f"{what}; try again")
     return StoreError(what)
+
+
+def casts_doubt(error: BaseException) -> bool:
+    """Whether a connection failed so that others, made before it did, are likely to fail too."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    return _is_lost(error) if error.sqlstate is None else error.sqlstate.startswith(_DOUBTFUL)
 
 
 def _is_lost(error: psycopg.Error) -> bool:

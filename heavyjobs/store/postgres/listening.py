@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
-from typing import Final, Self
+from typing import Final, LiteralString, Self
 
 import psycopg
 from psycopg import AsyncConnection
@@ -22,12 +22,15 @@ from psycopg.rows import TupleRow
 
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.postgres.addresses import Address
-from heavyjobs.store.postgres.talking import Connection
+from heavyjobs.store.postgres.talking import Connection, break_off
 from heavyjobs.store.postgres.wakeups import read
 from heavyjobs.store.protocol import Topic, WakeUp
 
-CHECK_SECONDS: Final = 3.0
+CHECK_SECONDS: Final = 2.5
 """How often the listener makes sure that its connection is still one."""
+
+ANSWER_SECONDS: Final = 2.0
+"""How long the server may take to answer that: one that is gone is noticed within 5 s."""
 
 KEYS_MAX: Final = 1000
 """More keys than this of one topic, not yet taken, become "any"."""
@@ -86,11 +89,11 @@ class Mailbox:
 
 
 class Listener:
-    """The one connection; `timeout_seconds` is for an answer of the server."""
+    """The one connection; the server has `ANSWER_SECONDS` for an answer, or `timeout_seconds` if that is less."""
 
     def __init__(self, address: Address, *, timeout_seconds: float) -> None:
         self._address: Final = address
-        self._timeout_seconds: Final = timeout_seconds
+        self._answer_seconds: Final = min(ANSWER_SECONDS, timeout_seconds)
         self._mailboxes: Final[set[Mailbox]] = set()
         self._task: asyncio.Task[None] | None = None
         self._tried: Final = asyncio.Event()
@@ -133,14 +136,14 @@ class Listener:
         while True:
             try:
                 async with await AsyncConnection[TupleRow].connect(self._address.conninfo, autocommit=True) as connection:
-                    await connection.execute("LISTEN heavyjobs")
+                    await self._ask(connection, "LISTEN heavyjobs")
                     patience.renew()
                     self._listening = True
                     for mailbox in self._mailboxes:
                         mailbox.put_all()
                     self._tried.set()
                     await self._hear(connection)
-            except (psycopg.Error, TimeoutError) as error:
+            except psycopg.Error as error:
                 logger.warning("%s: no wake-ups until the listener has connected again: %s", self._address.shown, error)
             finally:
                 self._listening = False
@@ -153,5 +156,12 @@ class Listener:
                 for wakeup in read(notification.payload):
                     for mailbox in self._mailboxes:
                         mailbox.put(wakeup)
-            async with asyncio.timeout(self._timeout_seconds):
-                await connection.execute("SELECT 1")
+            await self._ask(connection, "SELECT 1")
+
+    async def _ask(self, connection: Connection, statement: LiteralString) -> None:
+        """The connection is broken off when no answer comes: psycopg would first wait for the server to confirm a cancel."""
+        breaking = asyncio.get_running_loop().call_later(self._answer_seconds, break_off, connection)
+        try:
+            await connection.execute(statement)
+        finally:
+            breaking.cancel()
