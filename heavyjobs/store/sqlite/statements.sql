@@ -330,7 +330,7 @@ UPDATE heavyjobs_coordinators
 -- Ask sessions to drain.
 UPDATE heavyjobs_coordinators
    SET drain_requested_at = coalesce(drain_requested_at, :now)
- WHERE session IN (SELECT unhex(value) FROM json_each(:sessions));
+ WHERE session IN (SELECT unhex(value) FROM json_each(:sessions)) AND ended_at IS NULL;
 
 -- name: jobs
 -- The whole of some jobs.

@@ -79,6 +79,14 @@ class Sessions(Harness):
         assert (await store.tick(other, [])).drain
         assert not (await store.tick(session, [])).drain
 
+    async def test_a_session_that_has_ended_is_not_asked_to_drain_any_more(self, store: Store, session: UUID) -> None:
+        await store.end_session(session)
+
+        await store.drain([session])
+
+        [record] = await store.coordinators(ended=True)
+        assert record.drain_requested_at is None
+
     async def test_registering_again_updates_what_it_serves_and_keeps_its_tick(self, store: Store) -> None:
         session = new_session()
         await store.register(session)
