@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from tempfile import mkstemp
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -14,7 +15,8 @@ FORMS: Final = "sqlite:///relative.db or sqlite:////absolute.db"
 
 NETWORK: Final = frozenset({
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "coda", "ceph", "lustre", "gpfs", "beegfs", "orangefs", "ocfs2",
-    "gfs2", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.juicefs", "fuse.ceph-fuse",
+    "gfs2", "davfs", "fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.juicefs", "fuse.ceph-fuse",
+    "fuse.gcsfuse", "fuse.mountpoint-s3", "fuse.blobfuse2",
 })  # fmt: skip
 """Types of file systems whose files several hosts see: the write-ahead log needs memory that all its users share."""
 
@@ -35,7 +37,10 @@ def database_path(url: str) -> Path:
         raise ConfigurationError(f"database URL: {url} has options, SQLite takes none; use {FORMS}")
     if not name or ":memory:" in name:
         raise ConfigurationError(f"database URL: {url} names no file, and jobs in memory would be lost; use {FORMS}")
-    return Path(name).resolve()
+    try:
+        return Path(name).resolve()
+    except (OSError, RuntimeError):  # links in a circle, which `prepare` tells; to older Pythons a RuntimeError
+        return Path(name).absolute()
 
 
 def prepare(path: Path, *, where: str) -> None:
@@ -44,8 +49,16 @@ def prepare(path: Path, *, where: str) -> None:
     Raises:
         StoreUnavailable: nothing can be kept there; says why and what would do.
     """
-    if path.is_dir():
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = None
+    except OSError as error:
+        raise StoreUnavailable(f"{where}: {path}: {_reason(error)}; name another file") from error
+    if mode is not None and S_ISDIR(mode):
         raise StoreUnavailable(f"{where}: {path} is a folder; name a file in it, such as {path / 'jobs.db'}")
+    if mode is not None and not S_ISREG(mode):
+        raise StoreUnavailable(f"{where}: {path} is not an ordinary file; name another one")
     if not path.parent.is_dir():
         raise StoreUnavailable(f"{where}: there is no folder {path.parent}; make it: mkdir -p {path.parent}")
     if (kind := file_system(path.parent)) and is_network(kind):
@@ -53,7 +66,7 @@ def prepare(path: Path, *, where: str) -> None:
             f"{where}: {path.parent} is a network file system ({kind}), where SQLite loses data; "
             "put the file on a local disk, or use postgresql://"
         )
-    if path.exists():
+    if mode is not None:
         if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
             # SQLite itself would open it for reading, and fail at the first job.
             raise StoreUnavailable(f"{where}: {path} cannot be written; let this user write the file and its folder")
@@ -61,10 +74,13 @@ def prepare(path: Path, *, where: str) -> None:
         try:
             _create_private(path)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
             raise StoreUnavailable(
-                f"{where}: cannot make {path}: {reason}; let this user write in {path.parent}, or name another file"
+                f"{where}: cannot make {path}: {_reason(error)}; let this user write in {path.parent}, or name another file"
             ) from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _create_private(path: Path) -> None:

@@ -8,6 +8,7 @@ Guaranteed
   meanwhile: in SQLite before 3.51.3 that may damage the database (https://sqlite.org/wal.html#walresetbug);
 - a durable write was synced to the disk when it returns, and survives a power cut; others (ticks, news and logs of what still
   runs) may be undone by one, the newest first, and only as far back as the last durable one (tests/faults/test_power_cuts.py);
+- a database whose files were removed or replaced is neither written nor read any more, until they are back in their place;
 - on a full disk ticks go on in the room that the log keeps (`heavyjobs.store.sqlite.room`), while what adds rows is refused.
 
 Assumed
@@ -21,14 +22,15 @@ import random
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
 
 from heavyjobs.errors import StoreUnavailable, UsageError
-from heavyjobs.store.sqlite.errors import is_busy, is_full, no_room, told
+from heavyjobs.store.sqlite.errors import is_busy, is_full, no_room, taken_away, told
+from heavyjobs.store.sqlite.files import Inode, inodes, missing
 from heavyjobs.store.sqlite.room import has_room, reserve
 
 T = TypeVar("T")
@@ -72,6 +74,7 @@ class Reader:
         self._timeout_seconds: Final = timeout_seconds
         self._executor: ThreadPoolExecutor | None = None
         self._opened: sqlite3.Connection | None = None
+        self._files: Mapping[str, Inode] = {}
         self._urgent: Final = deque[Callable[[], None]]()
         self._line: Final = deque[Callable[[], None]]()
 
@@ -118,8 +121,12 @@ class Reader:
                 f"which is older than {'.'.join(map(str, LIBRARY_MIN))}; use a newer Python or system library"
             )
         self._opened = connect(self._path)
-        # Reads the header: the first to notice that the file is no database.
+        self._look(deadline)
+
+    def _look(self, deadline: float) -> None:
+        """Read the header: the first to notice that the file is no database. From then on its log is there, if it has one."""
         self._patiently(lambda: self._connection.execute("PRAGMA schema_version").close(), deadline=deadline)
+        self._files = inodes(self._path)
 
     def _close(self) -> None:
         connection, self._opened = self._opened, None
@@ -146,6 +153,8 @@ class Reader:
                 f"{self._where}: earlier calls took all of {self._timeout_seconds:g} s; "
                 "the disk is too slow for this load, or the machine was asleep"
             )
+        if gone := missing(self._files):
+            raise taken_away(self._where, gone)
         with told(self._where, self._path, timeout_seconds=self._timeout_seconds):
             return work(deadline)
 
@@ -221,6 +230,7 @@ class Writer(Reader):
                 f"{self._where}: the file system of {self._path} cannot share memory between processes, "
                 "which SQLite's write-ahead log needs; put the file on a local disk, or use postgresql://"
             )
+        self._look(deadline)
 
     def _transact(self, work: Callable[[sqlite3.Connection], T], *, durable: bool) -> T:
         connection = self._connection

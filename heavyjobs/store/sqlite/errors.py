@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from heavyjobs.errors import HeavyjobsError, SchemaMismatch, StoreError, StoreUnavailable, Unstorable
+from heavyjobs.store.sqlite.room import has_room_for_files
 
 _PRIMARY: Final = 0xFF
 """An extended result code carries its primary one in the lowest byte."""
@@ -34,6 +35,9 @@ _VALUES: Final = frozenset({
 })  # fmt: skip
 """What is wrong is a value, not the database."""
 
+_SAID_MAX: Final = 100
+"""Characters of what SQLite said that are passed on: it may hold a damaged value as a whole."""
+
 _UNSTORABLE: Final = "the database cannot hold such a value; use a shorter or plainer one"
 
 
@@ -50,6 +54,14 @@ def is_busy(error: sqlite3.Error) -> bool:
 def is_full(error: sqlite3.Error) -> bool:
     """Whether there was no room left on the disk."""
     return code_of(error) == sqlite3.SQLITE_FULL
+
+
+def taken_away(where: str, gone: Sequence[str]) -> StoreUnavailable:
+    """What to say when files of an open database are not in their place any more."""
+    return StoreUnavailable(
+        f"{where}: {gone[0]} was removed or replaced while it was in use; put it back, or stop every coordinator and client, "
+        "bring back a backup without any -wal and -shm beside it, and start them again"
+    )
 
 
 def no_room(where: str, path: Path) -> StoreUnavailable:
@@ -75,13 +87,20 @@ def ours(error: sqlite3.Error, where: str, path: Path, *, timeout_seconds: float
             f"{where}: still locked by {_holder(path)} after {timeout_seconds:g} s; "
             "end its transaction, or give the store a longer timeout"
         )
-    if remedy := _REMEDIES.get(code_of(error)):
-        return StoreUnavailable(f"{where}: {path} {remedy} ({error})")
+    if code_of(error) == sqlite3.SQLITE_CANTOPEN and not has_room_for_files(path.parent):
+        return StoreUnavailable(f"{where}: the disk of {path} has no room for another file; remove some")
+    if remedy := _REMEDIES.get(_damage(error) or code_of(error)):
+        return StoreUnavailable(f"{where}: {path} {remedy} ({str(error)[:_SAID_MAX]})")
     if "no such table" in str(error) or "no such column" in str(error):
         return SchemaMismatch(f"{where}: {error}; run heavyjobs migrate")
     if _is_about_a_value(error):
         return Unstorable(f"{where}: {error}; {_UNSTORABLE}")
     return StoreError(f"{where}: {error}")
+
+
+def _damage(error: sqlite3.Error) -> int:
+    """What SQLite itself does not notice: all text was Unicode when it was written."""
+    return sqlite3.SQLITE_CORRUPT if "Could not decode to UTF-8" in str(error) else 0
 
 
 def _is_about_a_value(error: sqlite3.Error) -> bool:

@@ -147,7 +147,7 @@ def _ended_as(end: End, row: sqlite3.Row) -> JobState:
     """The state that a job went to when an earlier try wrote this end, though it may have moved on since."""
     state = JobState(row["state"])
     same_epoch = row["epoch"] == row["newest_epoch"] and row["claim"] == row["newest_claim"]
-    return state if same_epoch and state.ended else end.move.state
+    return state if same_epoch else end.move.state
 
 
 def _news(news: Progress, session: UUID, *, now: int) -> dict[str, object]:

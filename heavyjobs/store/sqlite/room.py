@@ -25,6 +25,15 @@ def has_room(folder: Path) -> bool:
     return disk.f_blocks == 0 or free * disk.f_frsize >= FREE_MIN_BYTES
 
 
+def has_room_for_files(folder: Path) -> bool:
+    """Whether another file could be made, whatever room there is for what it holds; also where the system does not tell."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return True
+    return disk.f_files == 0 or disk.f_favail > 0
+
+
 def reserve(log: Path, size_bytes: int) -> None:
     """Give the log blocks for all of its length, if there are any left; to be called under the write lock.
 
