@@ -64,6 +64,7 @@ async def store(path: Path) -> AsyncIterator[SqliteStore]:
         yield store
 
 
+@pytest.mark.fault("storage: eight processes write at once, SQLite")
 async def test_eight_processes_write_at_once_without_an_error_and_without_starving(store: SqliteStore) -> None:
     writers = [
         await asyncio.create_subprocess_exec(

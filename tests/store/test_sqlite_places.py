@@ -70,6 +70,7 @@ async def test_a_link_to_a_database_and_the_database_are_one(tmp_path: Path) -> 
         assert await same.get(job) is not None
 
 
+@pytest.mark.fault("storage: no folder for the database")
 async def test_a_missing_folder_is_not_made_and_the_command_that_makes_it_is_said(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match=f"mkdir -p {tmp_path}/absent"):
         await SqliteStore(f"sqlite:///{tmp_path}/absent/jobs.db").__aenter__()
@@ -77,6 +78,7 @@ async def test_a_missing_folder_is_not_made_and_the_command_that_makes_it_is_sai
     assert _modes(tmp_path) == {}
 
 
+@pytest.mark.fault("storage: a folder in place of a database")
 async def test_a_folder_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="is a folder; name a file in it"):
         await SqliteStore(f"sqlite:///{tmp_path}").__aenter__()
@@ -89,6 +91,7 @@ async def test_a_place_where_nothing_can_be_written_is_refused() -> None:
         await SqliteStore(f"sqlite:///{folder}/jobs.db").__aenter__()
 
 
+@pytest.mark.fault("storage: a database that may only be read, SQLite")
 async def test_a_database_that_may_only_be_read_is_refused(no_root: Path) -> None:
     path = no_root / "jobs.db"
     async with SqliteStore(f"sqlite:///{path}") as store:
@@ -99,6 +102,7 @@ async def test_a_database_that_may_only_be_read_is_refused(no_root: Path) -> Non
         await SqliteStore(f"sqlite:///{path}").__aenter__()
 
 
+@pytest.mark.fault("storage: a file that is no database")
 async def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "jobs.db"
     path.write_text("dear diary, " * 1000)
@@ -131,6 +135,7 @@ def test_network_file_systems_are_told_from_local_ones(tmp_path: Path) -> None:
     assert not is_network(file_system(tmp_path) or "")
 
 
+@pytest.mark.fault("storage: SQLite on a network file system")
 async def test_a_network_file_system_is_refused_with_what_would_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = tmp_path / "mountinfo"
     mounts.write_text(f"30 22 0:40 / {tmp_path} rw - nfs4 server:/export rw\n")
