@@ -369,6 +369,26 @@ class Waits(Job[None], kind="tests.waits"):
         ctx.gather([Nap(seconds=60)])
 
 
+class Unserved(Job[None], kind="tests.unserved"):
+    """Lies in a queue that nobody serves."""
+
+    config = JobConfig(queue="nobody's")
+
+    def run(self, ctx: Context) -> None:
+        raise AssertionError("nobody serves it")
+
+
+class Household(Job[None], kind="tests.household"):
+    """A parent with a child that has ended, one that naps, and one that waits for its turn."""
+
+    config = JobConfig(attempts=1, grace="2s")
+
+    def run(self, ctx: Context) -> None:
+        ctx.gather([Square(number=2)])
+        ctx.spawn(Unserved())
+        ctx.outcomes([Nap()])
+
+
 # -- the lane
 
 
