@@ -10,12 +10,12 @@ from itertools import pairwise
 from typing import Final
 from uuid import UUID
 
-from heavyjobs import Client
+from heavyjobs import Client, Handle
 from heavyjobs.model import ClaimKey, CoordinatorRecord, Ending, InvocationRecord
 from heavyjobs.store.protocol import Store
 from soaking.diary import Diary
 from soaking.hosts import Death, Host, until
-from soaking.jobs import Quick, Soaked, Waits
+from soaking.jobs import Done, Quick, Refused, Soaked, Waits
 from soaking.plan import FORFEIT_SECONDS, STEADY, How, Ordered
 from soaking.traffic import Traffic
 from soaking.witness import Seen
@@ -28,20 +28,20 @@ ALIVE_SECONDS: Final = 0.5
 """An invocation that was seen so shortly before the kill ran until then."""
 
 
+async def warm_up(client: Client, traffic: Traffic) -> None:
+    """Have every slot and every lane run something, so that what is measured next is not their beginning."""
+    for _ in range(2):
+        for handle in await _submit(client, traffic, seconds=0.5):
+            await handle.wait(timeout=WAIT_SECONDS)
+
+
 async def kill_in_calm(
     hosts: Mapping[str, Host], store: Store, client: Client, traffic: Traffic, diary: Diary, *, rounds: int
 ) -> None:
-    """Kill each host but the steady one, `rounds` times, each time while it runs jobs; the jobs are the traffic's from then."""
+    """Kill each host but the steady one, `rounds` times, each time while it runs jobs."""
     for host in [host for name, host in hosts.items() if name != STEADY] * rounds:
         await host.ready()
-        jobs = await client.submit_many(
-            [
-                *(Waits(number=number, lines=3, seconds=JOB_SECONDS) for number in range(9)),
-                *(Quick(number=number, lines=3, seconds=JOB_SECONDS) for number in range(6)),
-            ]
-        )
-        for number, handle in enumerate(jobs):
-            traffic.accepted[handle.id] = Ordered(at=0, job=_like(number), how=How.MANY)
+        jobs = await _submit(client, traffic, seconds=JOB_SECONDS)
         if not await _busy(host, store):
             diary.wrong("liveness", f"{host.name} took none of {len(jobs)} jobs within {WAIT_SECONDS:.0f} s")
             return
@@ -57,8 +57,16 @@ async def kill_in_calm(
         await until(lambda host=host, dying=dying: host.process is not dying and host.alive, within=WAIT_SECONDS)  # type: ignore[misc]
 
 
-def _like(number: int) -> Soaked:
-    return Waits(number=number, lines=3) if number < 9 else Quick(number=number, lines=3)
+async def _submit(client: Client, traffic: Traffic, *, seconds: float) -> Sequence[Handle[int, Done, Refused]]:
+    """Enough jobs for all slots and lanes; from now on they are the traffic's."""
+    jobs: list[Soaked] = [
+        *(Waits(number=number, lines=3, seconds=seconds) for number in range(9)),
+        *(Quick(number=number, lines=3, seconds=seconds) for number in range(6)),
+    ]
+    handles = await client.submit_many(jobs)
+    for handle, job in zip(handles, jobs, strict=True):
+        traffic.accepted[handle.id] = Ordered(at=0, job=job, how=How.MANY)
+    return handles
 
 
 async def _busy(host: Host, store: Store) -> bool:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import statistics
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -22,13 +26,16 @@ GROWTH_MAX_DESCRIPTORS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
+    """`kinds` counts what the descriptors are: pipe, socket, the path of a file."""
+
     pid: int
     resident_bytes: int
     descriptors: int
+    kinds: Counter[str]
 
 
 async def gauge(host: Host) -> Gauge:
-    """The median over two seconds."""
+    """The medians over two seconds."""
     assert host.process is not None  # noqa: S101 - for the type checker
     process = psutil.Process(host.process.pid)
     samples: list[tuple[int, int]] = []
@@ -39,4 +46,13 @@ async def gauge(host: Host) -> Gauge:
         host.process.pid,
         int(statistics.median(rss for rss, _ in samples)),
         int(statistics.median(descriptors for _, descriptors in samples)),
+        kinds(host.process.pid),
     )
+
+
+def kinds(pid: int) -> Counter[str]:
+    found = Counter[str]()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            found[re.sub(r":\[\d+\]", "", str(descriptor.readlink()))] += 1
+    return found

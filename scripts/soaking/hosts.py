@@ -209,15 +209,13 @@ def guardians(host: Host) -> list[psutil.Process]:
 
 
 def fork_servers(host: Host) -> list[psutil.Process]:
-    mine = host.process.pid if host.process else 0
-    return [process for process in host.family() if _forks(process) and _parent(process) == mine]
+    return [process for process in host.family() if _forks(process) and not _leads(process)]
 
 
 def workers(host: Host, *, lane: bool) -> list[psutil.Process]:
-    """Those in slots, or the lane (known by what its jobs have noted)."""
-    servers = {process.pid for process in fork_servers(host)}
-    found = [process for process in host.family() if _forks(process) and _parent(process) in servers]
+    """Those in slots, or the lane (known by what its jobs have noted). They come of the fork server, but lead sessions."""
     noted = {int(path.name) for path in witness.lanes().glob("*")}
+    found = [process for process in host.family() if _forks(process) and _leads(process)]
     return [process for process in found if (process.pid in noted) is lane]
 
 
@@ -241,10 +239,10 @@ def _forks(process: psutil.Process) -> bool:
     return "multiprocessing.forkserver" in _words(process)
 
 
-def _parent(process: psutil.Process) -> int | None:
-    with suppress(psutil.Error):
-        return process.ppid()
-    return None
+def _leads(process: psutil.Process) -> bool:
+    with suppress(OSError):
+        return os.getsid(process.pid) == process.pid
+    return False
 
 
 # -- configuration

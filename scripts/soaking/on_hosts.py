@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -29,7 +29,18 @@ OF_COORDINATORS: Final = frozenset(
 )
 """One after the other: with its guardian gone, a coordinator that is stopped has nobody who ends its jobs."""
 
+_FINDERS: Final[Mapping[str, Callable[[Host], Sequence[psutil.Process]]]] = {
+    "fork server killed": fork_servers,
+    "lane killed": lambda host: workers(host, lane=True),
+    "child program killed": programs,
+    "worker killed": lambda host: workers(host, lane=False),
+    "worker stopped for a while": lambda host: workers(host, lane=False),
+}
+
 NEW_GUARDIAN_SECONDS: Final = 20.0
+
+APPEAR_SECONDS: Final = 3.0
+"""How long to wait for a process that a fault could happen to."""
 
 
 async def inflict(fault: Fault, host: Host, diary: Diary) -> bool:
@@ -57,17 +68,11 @@ async def _to_coordinator(fault: Fault, host: Host, diary: Diary) -> bool:
 
 
 async def _to_process(fault: Fault, host: Host) -> bool:
-    match fault.kind:
-        case "fork server killed":
-            return _kill(fork_servers(host))
-        case "lane killed":
-            return _kill(workers(host, lane=True))
-        case "child program killed":
-            return _kill(programs(host))
-        case "worker killed":
-            return _kill(workers(host, lane=False))
-        case _:
-            return await _stop_one(workers(host, lane=False), fault.seconds)
+    find = _FINDERS[fault.kind]
+    await until(lambda: find(host), within=APPEAR_SECONDS)
+    if fault.kind == "worker stopped for a while":
+        return await _stop_one(find(host), fault.seconds)
+    return _kill(find(host))
 
 
 async def _end(host: Host, fault: Fault, *numbers: signal.Signals) -> bool:

@@ -20,7 +20,7 @@ from heavyjobs.store import open_store
 from heavyjobs.store.protocol import Filter, Store, StoreOptions
 from heavyjobs.testing.postgres import PostgresServer
 from soaking import witness
-from soaking.calm import kill_in_calm, recoveries
+from soaking.calm import kill_in_calm, recoveries, warm_up
 from soaking.databases import Database, database
 from soaking.diary import Diary
 from soaking.export import export
@@ -105,6 +105,7 @@ async def _play(stage: Stage, observer: Store, figures: Figures, *, rounds: int)
         for host in stage.hosts.values():
             if not await host.ready():
                 raise RuntimeError(f"{host.name} has not begun: {host.said()[-2000:]}")
+        await warm_up(client, traffic)
         before = await gauge(stage.hosts[STEADY])
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(traffic.watch(tasks), name="watching")
@@ -189,12 +190,14 @@ def _compare(stage: Stage, before: Gauge, after: Gauge, figures: Figures) -> Non
     figures.resident_bytes = after.resident_bytes
     figures.growth_bytes = after.resident_bytes - before.resident_bytes
     figures.growth_descriptors = after.descriptors - before.descriptors
+    more = {kind: count for kind in after.kinds if (count := after.kinds[kind] - before.kinds[kind])}
+    stage.diary.note("gauges", before=before, after=after, more=more)
     if after.pid != before.pid:
         stage.diary.wrong("exits", f"the coordinator of {STEADY} is another process than before, and nobody has ended it")
     elif figures.growth_bytes > GROWTH_MAX_BYTES:
         stage.diary.wrong("memory", f"the coordinator of {STEADY} has grown by {figures.growth_bytes >> 20} MiB")
     elif figures.growth_descriptors > GROWTH_MAX_DESCRIPTORS:
-        stage.diary.wrong("descriptors", f"the coordinator of {STEADY} has {figures.growth_descriptors} more than before")
+        stage.diary.wrong("descriptors", f"the coordinator of {STEADY} has {figures.growth_descriptors} more: {more}")
 
 
 # -- what is left
