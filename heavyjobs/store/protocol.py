@@ -246,7 +246,8 @@ class Recorded:
 
     Attributes:
         lost: claims that the caller no longer holds; nothing was written about them.
-        ended: for each `End`, the state its job went to; also when an earlier try had already written it.
+        ended: for each `End`, the state its job went to. When an earlier try had already written it, the state in which the job
+            is now, unless it was claimed or sent again since: then that of the move.
     """
 
     lost: frozenset[ClaimKey]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from psycopg import AsyncCursor
@@ -41,7 +41,9 @@ async def record(
     """Everything is sent at once; whether the session still had a say is looked at before the commit."""
     ends = sorted(ends, key=lambda end: end.progress.claim.job.int)  # in the order that a cancel locks jobs
     ending = {end.progress.claim for end in ends}
-    running = [news for news in progress if news.claim not in ending]
+    latest = _latest([*progress, *(end.progress for end in ends)])
+    ends = [replace(end, progress=latest[end.progress.claim]) for end in ends]
+    running = [news for claim, news in latest.items() if claim not in ending]
     named = ending | {news.claim for news in progress} | {chunk.claim for chunk in logs}
     async with talk.together():
         asked = await talk.ask("session_unfenced", scalar_row, session=session)
@@ -101,8 +103,8 @@ async def tell_ends(talk: Talk, ended: Sequence[Ended], *, also: Collection[UUID
 async def _send_progress(talk: Talk, session: UUID, news: Sequence[Progress]) -> AsyncCursor[_Told] | None:
     if not news:
         return None
-    latest = sorted({one.claim: one for one in news}.values(), key=lambda one: one.claim.job.int)
-    return await talk.ask("progress", kwargs_row(_told), session=session, **_news(latest))
+    ordered = sorted(news, key=lambda one: one.claim.job.int)
+    return await talk.ask("progress", kwargs_row(_told), session=session, **_news(ordered))
 
 
 async def _send_logs(talk: Talk, session: UUID, logs: Sequence[LogChunk]) -> AsyncCursor[ClaimKey] | None:
@@ -118,6 +120,17 @@ async def _send_logs(talk: Talk, session: UUID, logs: Sequence[LogChunk]) -> Asy
         lines=[chunk.lines for chunk in logs],
         datas=[chunk.data for chunk in logs],
     )
+
+
+def _latest(news: Sequence[Progress]) -> dict[ClaimKey, Progress]:
+    """What several news of one claim say together: a statement updates each row once."""
+    latest: dict[ClaimKey, Progress] = {}
+    for one in news:
+        before = latest.get(one.claim, one)
+        started = one.started_ago_seconds if before.started_ago_seconds is None else before.started_ago_seconds
+        status = before.status if one.status is None else one.status
+        latest[one.claim] = replace(one, started_ago_seconds=started, status=status)
+    return latest
 
 
 async def _read_back(talk: Talk, session: UUID, ends: Sequence[End]) -> dict[ClaimKey, JobState]:

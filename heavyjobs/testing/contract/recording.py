@@ -76,6 +76,18 @@ class Recording(Harness):
         assert (invocation.status, invocation.bill) == ('{"done":2}', bill)
         assert (await store.briefs([claim.job]))[claim.job].status == '{"done":2}'
 
+    async def test_several_news_of_one_claim_in_one_call_count_as_if_they_came_one_after_the_other(
+        self, store: Store, session: UUID
+    ) -> None:
+        claim = await running(store, session)
+
+        await record(store, session, progress=[news(claim, status="1"), news(claim, started=None)])
+        told = await invocation_of(store, claim)
+        await record(store, session, progress=[news(claim, status="2")], ends=[end(claim, AGAIN, started=None)])
+
+        assert (told.status, told.started_at is not None) == ("1", True)
+        assert (await invocation_of(store, claim)).status == "2"
+
     async def test_recording_nothing_is_harmless(self, store: Store, session: UUID) -> None:
         recorded = await record(store, session)
 

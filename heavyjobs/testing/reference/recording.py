@@ -146,8 +146,8 @@ def _ended_by(tables: Tables, session: UUID, claim: ClaimKey) -> InvocationRecor
 
 
 def _ended_as(tables: Tables, end: End) -> JobState:
-    """Where the job went with an end that was written before: where it still is, if it has not gone on."""
+    """Of an end that was written before: where the job stands, unless it was claimed or sent again since."""
     claim = end.progress.claim
     job = tables.jobs[claim.job]
     same = job.claim == claim and job.record.epoch == tables.invocations[claim].epoch
-    return job.record.state if same and not job.live else end.move.state
+    return job.record.state if same else end.move.state
