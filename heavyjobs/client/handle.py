@@ -14,6 +14,7 @@ from heavyjobs.client.changing import Wanted, changes
 from heavyjobs.client.durations import read_seconds
 from heavyjobs.client.logreading import last_lines
 from heavyjobs.client.reading import Reader
+from heavyjobs.client.sending_again import send_again
 from heavyjobs.client.streaming import Stream, log
 from heavyjobs.client.transactions import still_open
 from heavyjobs.client.updates import Position, Update
@@ -178,7 +179,7 @@ class Handle(Generic[R, S, E]):
             WrongState: it has not ended, has succeeded, or its unique key is taken; nothing was changed.
         """
         with self._committed():
-            return await self._store.retry(self.id, fresh=fresh)
+            return await send_again(self._store, self.id, fresh=fresh)
 
     async def update(self, **wanted: Unpack[Wanted]) -> JobRecord:
         """Change how the job is to be run; what runs now keeps what it was started with.
