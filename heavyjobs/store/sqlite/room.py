@@ -1,7 +1,9 @@
 """Room on the disk: the log has its whole length from the first tick on, so that a full disk does not end what runs.
 
 What the log has been given nobody else can take. While next to nothing is free, it is left to ticks and other small changes of
-rows that are there: a coordinator then keeps its claims for as long as it takes, and its jobs go on.
+rows that are there, so that a coordinator keeps its claims and its jobs go on: for as long as it takes, if what the log held
+already fits into the database's file as it is; else until the log's end is reached, some hundred ticks later. Then it is an
+outage like any other.
 """
 
 from __future__ import annotations
