@@ -75,7 +75,7 @@ def _said(error: BaseException) -> str:
     """Its text, although its class may be unable to say it."""
     try:
         return str(error)
-    except Exception as trouble:  # noqa: BLE001 - user code
+    except BaseException as trouble:  # noqa: BLE001 - user code, which may raise SystemExit here as well
         return f"<cannot be said: {type(trouble).__name__}>"
 
 

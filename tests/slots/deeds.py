@@ -7,8 +7,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import faulthandler
 import gc
 import itertools
+import locale
 import logging
 import multiprocessing
 import os
@@ -199,7 +201,14 @@ class Unspeakable(Exception):
         raise RuntimeError("no words")
 
 
+class ExitsWhenTold(Exception):
+    @override
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
 ERRORS: Final[dict[str, BaseException]] = {
+    "ExitsWhenTold": ExitsWhenTold(),
     "SystemExit": SystemExit(5),
     "KeyboardInterrupt": KeyboardInterrupt(),
     "MemoryError": MemoryError("none left"),
@@ -539,3 +548,52 @@ async def fail(ctx: AsyncContext[Status, Failed]) -> None:
         ctx.fail(Failed(why="async"))
     except BaseException:
         logger.info("swallowed")
+
+
+# -- changing the process
+
+
+@deed
+def change_everything(_ctx: Ctx, folder: str) -> None:
+    """Leave the process as no job should find it."""
+    os.chdir(folder)
+    os.umask(0o077)
+    os.environ["LEFT"] = "by another"
+    del os.environ["PATH"]
+    locale.setlocale(locale.LC_ALL, "C")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(9))
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    signal.setitimer(signal.ITIMER_PROF, 0.2)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGUSR2])
+    faulthandler.unregister(signal.SIGUSR2)
+    sys.setrecursionlimit(10**9)
+    sys.path.insert(0, folder)
+
+
+@deed
+def tell_everything(_ctx: Ctx) -> list[str]:
+    """What a job can see of it."""
+    handlers = [str(signal.getsignal(number)) for number in (signal.SIGTERM, signal.SIGALRM)]
+    timers = [str(signal.getitimer(timer)) for timer in (signal.ITIMER_REAL, signal.ITIMER_PROF)]
+    umask = os.umask(0o022)
+    os.umask(umask)
+    mask = sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+    rest = [str(Path.cwd()), oct(umask), locale.setlocale(locale.LC_ALL), str(mask), str(sys.getrecursionlimit()), str(sys.path)]
+    return [*handlers, *timers, *rest, *(f"{name}={value}" for name, value in sorted(os.environ.items()))]
+
+
+@deed
+def be_nice(_ctx: Ctx) -> int:
+    return os.nice(1)
+
+
+@deed
+def recurse_in_c(_ctx: Ctx) -> None:
+    """To the end of the stack: no limit of the interpreter stops it."""
+    sys.setrecursionlimit(10**9)
+    nested: list[Any] = []
+    for _ in range(10**6):
+        nested = [nested]
+    repr(nested)

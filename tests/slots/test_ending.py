@@ -63,6 +63,7 @@ async def test_a_worker_killed_from_outside_in_the_middle_of_a_job_is_heard_of(w
         ("MemoryError", Ending.OUT_OF_MEMORY, "MemoryError: none left"),
         ("Unpicklable", Ending.RAISED, "Unpicklable: 1 and 2"),
         ("Unspeakable", Ending.RAISED, "Unspeakable: <cannot be said: RuntimeError>"),
+        ("ExitsWhenTold", Ending.RAISED, "ExitsWhenTold: <cannot be said: SystemExit>"),
     ],
 )
 async def test_whatever_a_job_raises_is_its_ending_and_the_worker_goes_on(
