@@ -17,6 +17,7 @@ from heavyjobs import errors, events
 from heavyjobs.context import Context
 from heavyjobs.events import Code, Ended
 from heavyjobs.slots import endings, tree
+from heavyjobs.slots.ground import Ground
 from heavyjobs.slots.link import WorkerLink, value_of
 from heavyjobs.slots.usage import Meter, limit_memory, so_far
 from heavyjobs.slots.wire import Wire
@@ -34,6 +35,7 @@ class Serial:
         self._worker = worker
         self._wire = worker.wire
         self._reference = 0
+        self._ground: Ground | None = None
         self._captured = worker.speak_through(lambda line: self._wire.send(Code.LOG, self._reference, line))
 
     def serve(self) -> None:
@@ -50,17 +52,19 @@ class Serial:
 
     def _invoke(self, reference: int, run: events.Run) -> None:
         self._wire.shield.open()
-        self._worker.hear_cancels()  # again: an earlier job may have changed that
+        self._ground = None
+        self._worker.hear()  # again: an earlier job may have changed that
         self._captured.restore()
         meter = Meter()
         limit_memory(run.memory_bytes)
         ended = self._run(run, reference)
         self._wire.shield.disarm()
         limit_memory(None)
+        whole = self._ground is None or self._ground.restore()
         self._captured.flush()
         self._sweep(reference)
         # A request to stop may have been raised between the taking of some library's lock and its release.
-        worn = self._worker.worn() or self._wire.shield.raised
+        worn = self._worker.worn() or self._wire.shield.raised or not whole
         now = so_far()
         self._wire.send(Code.ENDED, reference, endings.dump(ended, bill=meter.bill(now), so_far=now, worn=worn))
 
@@ -70,6 +74,7 @@ class Serial:
         try:
             try:
                 job = self._worker.job_of(run)
+                self._ground = Ground()
                 ctx = Context(assignment_of(run), SlotLink(self._wire, reference), job=job, locations=self._worker.locations)
                 self._wire.send(Code.STARTED, reference)
                 self._wire.shield.arm()

@@ -47,15 +47,15 @@ class Worker:
         """Get ready for user code, and say hello."""
         self._forget_what_was_inherited()
         faulthandler.enable(file=2)
-        faulthandler.register(DUMP_SIGNAL, file=2, all_threads=True)
-        self.hear_cancels()
+        self.hear()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         sys.path[:0] = [folder for folder in self._options.path if folder not in sys.path]
         self.wire.send(Code.HELLO, 0)
 
-    def hear_cancels(self) -> None:
-        """Take the signal for a request to stop."""
+    def hear(self) -> None:
+        """Take one signal for a request to stop, and another for one to tell the stacks of all threads."""
+        faulthandler.register(DUMP_SIGNAL, file=2, all_threads=True)
         signal.signal(CANCEL_SIGNAL, lambda _number, _frame: self.wire.shield.request())
 
     def _forget_what_was_inherited(self) -> None:

@@ -1,0 +1,49 @@
+"""A job finds its process as if it were the first one there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from heavyjobs.model import Ending
+from heavyjobs.slots.process import WorkerProcess
+from tests.slots.ears import run
+
+
+@pytest.mark.fault("process: a job changes folder, umask, environment, locale, signals and alarms under the next one")
+async def test_what_a_job_changes_of_its_process_is_put_back_for_the_next(worker: WorkerProcess, tmp_path: Path) -> None:
+    before = (await run(worker, "tell_everything").end()).result
+
+    changed = await run(worker, "change_everything", {"folder": str(tmp_path)}).end()
+
+    assert (changed.ending, changed.worn) == (Ending.SUCCEEDED, False)
+    assert (await run(worker, "tell_everything").end()).result == before
+
+
+@pytest.mark.fault("process: a job sets an alarm for later, and leaves the next one deaf")
+async def test_an_alarm_that_was_left_hits_nobody_and_the_next_job_hears_its_cancel(
+    worker: WorkerProcess, tmp_path: Path
+) -> None:
+    await run(worker, "change_everything", {"folder": str(tmp_path)}).end()
+    ear = run(worker, "swallow_all")
+    await ear.hears("hanging")
+
+    worker.cancel(ear.reference)
+    await ear.until(lambda: ear.texts.count("hanging") == 2)
+    worker.dump()
+    await ear.hears("in swallow_all")
+
+    assert not ear.ends
+
+
+async def test_a_folder_that_a_job_removed_under_itself_is_left(worker: WorkerProcess, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    await run(worker, "change_everything", {"folder": str(tmp_path / "gone")}).end()
+    (tmp_path / "gone").rmdir()
+
+    assert (await run(worker, "give_back", {"value": 1}).end()).result == "1"
+
+
+async def test_a_worker_whose_priority_was_lowered_for_good_is_worn(worker: WorkerProcess) -> None:
+    assert (await run(worker, "be_nice").end()).worn
