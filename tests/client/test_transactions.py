@@ -75,6 +75,7 @@ def sync_own(sync_client: SyncClient, url: str) -> Iterator[SyncOwn]:
             yield SyncOwn(other)
 
 
+@pytest.mark.fault("people: a job is awaited before its transaction is committed")
 async def test_a_job_in_an_open_transaction_cannot_be_awaited_until_it_is_committed(
     client: Client, own: Own, player: Player
 ) -> None:
@@ -92,6 +93,7 @@ async def test_a_job_in_an_open_transaction_cannot_be_awaited_until_it_is_commit
     assert await handle.result(timeout=10) == Baked(loaves=3)
 
 
+@pytest.mark.fault("people: a submit in a transaction that rolls back")
 async def test_a_job_whose_transaction_was_rolled_back_never_was(client: Client, own: Own) -> None:
     handles = await client.submit_many([Bake(), Bake()], connection=own.connection)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import pytest
+
 from heavyjobs.coordinator.silence import Silence
 from heavyjobs.store.protocol import SessionSeen
 
@@ -40,6 +42,7 @@ def test_a_new_tick_starts_the_time_anew() -> None:
     assert silence.look(155, [seen(8)], gone=lives) == [seen(8)]
 
 
+@pytest.mark.fault("time: a coordinator that heard nothing itself judges others")
 def test_what_was_seen_before_the_observer_was_deaf_itself_is_void() -> None:
     silence = observer()
     silence.look(100, [seen(7)], gone=lives)

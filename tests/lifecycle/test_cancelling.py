@@ -23,6 +23,7 @@ async def test_a_queued_job_is_cancelled_before_it_ever_runs(client: Client) -> 
     assert (await handle.job()).claim == 0
 
 
+@pytest.mark.fault("process: a job to be cancelled spins, holds a lock or ignores it")
 @pytest.mark.usefixtures("coordinator")
 @pytest.mark.parametrize("how", ["sleep", "spin", "stubborn", "lock"])
 async def test_a_running_job_is_cancelled_whatever_it_does(client: Client, how: str) -> None:
@@ -94,6 +95,7 @@ async def test_a_cancelled_job_can_be_sent_again(client: Client, tmp_path: Path)
     assert await handle.result(timeout=20) == "rested"
 
 
+@pytest.mark.fault("people: two hundred cancels, one crowd after the other")
 async def test_two_hundred_cancels_leave_no_process_behind(client: Client, url: str, tmp_path: Path) -> None:
     async with coordinating(url, slots=4):
         for _ in range(10):

@@ -30,6 +30,7 @@ async def test_sigterm_lets_running_work_end_and_then_ends_with_code_0(client: C
         assert await client.coordinators() == []
 
 
+@pytest.mark.fault("people: work outlasts the drain")
 async def test_work_longer_than_the_drain_is_handed_back_without_charge_and_ends_elsewhere(
     client: Client, url: str, tmp_path: Path
 ) -> None:
@@ -51,6 +52,7 @@ async def test_work_longer_than_the_drain_is_handed_back_without_charge_and_ends
     await gone(family, within=2)
 
 
+@pytest.mark.fault("people: asked to stop twice, jobs in the middle of their grace")
 async def test_a_second_sigterm_hands_back_at_once_also_in_the_middle_of_a_grace(
     client: Client, url: str, tmp_path: Path
 ) -> None:
@@ -67,6 +69,7 @@ async def test_a_second_sigterm_hands_back_at_once_also_in_the_middle_of_a_grace
     assert (await handle.job()).attempt == 0
 
 
+@pytest.mark.fault("people: asked to stop twice while it drains")
 async def test_a_second_sigterm_does_not_wait_for_the_drain_to_pass(client: Client, url: str, tmp_path: Path) -> None:
     film = await client.submit(Film(path=tmp_path / "films", number=1, until=tmp_path / "never"))
     with Daemon(tmp_path / "host", url, drain="60s") as daemon:
@@ -93,6 +96,7 @@ async def test_a_drain_asked_for_through_the_database_is_a_drain(client: Client,
     assert ended.ended_at is not None
 
 
+@pytest.mark.fault("people: a claimed job is cancelled before it has a worker")
 @pytest.mark.usefixtures("coordinator")
 async def test_a_cancel_of_a_job_that_waits_for_a_worker_is_heard(client: Client) -> None:
     naps = await client.submit_many([Nap() for _ in range(3)])

@@ -133,6 +133,7 @@ async def test_child_programs_count_against_the_memory_of_their_job(client: Clie
     assert invocation.bill.memory_peak_bytes > 300 << 20
 
 
+@pytest.mark.fault("people: a poison job crashes every process it gets")
 async def test_a_job_that_takes_its_worker_down_leaves_its_neighbours_alone(client: Client, tmp_path: Path) -> None:
     poison = await client.submit(Flaky(good_from=9, how="kill"))
     neighbours = await client.submit_many([Count(upto=number) for number in range(1, 9)])

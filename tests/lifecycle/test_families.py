@@ -41,6 +41,7 @@ async def test_families_three_deep_end_on_one_slot(client: Client, url: str) -> 
         assert await asyncio.gather(*(handle.result(timeout=30) for handle in handles)) == [3, 3, 3]
 
 
+@pytest.mark.fault("process: a parent dies after it has spawned")
 @pytest.mark.usefixtures("coordinator")
 async def test_a_parent_that_died_after_it_spawned_finds_the_same_children(client: Client) -> None:
     handle = await client.submit(Family(numbers=[4, 5], dies=True))
@@ -50,6 +51,7 @@ async def test_a_parent_that_died_after_it_spawned_finds_the_same_children(clien
     assert [one.ending for one in await client.invocations(handle.id)] == [Ending.CRASHED, Ending.SUCCEEDED]
 
 
+@pytest.mark.fault("people: one key for two different children")
 @pytest.mark.usefixtures("coordinator")
 async def test_a_key_for_two_different_children_is_refused_with_the_difference(client: Client) -> None:
     handle = await client.submit(TwoKeys())
@@ -95,6 +97,7 @@ async def test_a_cancel_of_the_parent_ends_its_children(client: Client) -> None:
         assert await client.handle(child, Nap).wait() == Cancelled()
 
 
+@pytest.mark.fault("people: a cancelled family is sent again")
 @pytest.mark.usefixtures("coordinator")
 async def test_the_children_of_a_cancelled_family_that_is_retried_run_again(client: Client, tmp_path: Path) -> None:
     handle = await client.submit(Patient(until=tmp_path / "enough"))

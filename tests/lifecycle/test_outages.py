@@ -53,6 +53,7 @@ async def stopped(server: PostgresServer) -> AsyncGenerator[None]:
         await asyncio.to_thread(server.start)
 
 
+@pytest.mark.fault("database: away for a while, shorter than the lease")
 async def test_jobs_go_on_through_an_outage_and_nothing_that_they_said_is_lost(
     client: Client, url: str, tmp_path: Path, outage: Outage
 ) -> None:
@@ -74,6 +75,7 @@ async def test_jobs_go_on_through_an_outage_and_nothing_that_they_said_is_lost(
         await (await client.submit(Count())).result(timeout=20)
 
 
+@pytest.mark.fault("database: away for longer than the lease, an end not yet written")
 async def test_what_ended_before_the_lease_lapsed_is_kept_and_not_done_again(
     client: Client, url: str, tmp_path: Path, outage: Outage
 ) -> None:
@@ -95,6 +97,7 @@ async def test_what_ended_before_the_lease_lapsed_is_kept_and_not_done_again(
     assert await endings(client, film) == [Ending.FORFEITED, Ending.SUCCEEDED]
 
 
+@pytest.mark.fault("self-fencing: the database is away for longer than the lease")
 async def test_an_outage_longer_than_the_lease_ends_the_trees_before_others_could_take_the_jobs(
     client: Client, url: str, tmp_path: Path, outage: Outage
 ) -> None:

@@ -17,6 +17,7 @@ EAGER = Policy(backoff_seconds=0.02)
 pytestmark = pytest.mark.usefixtures("coordinator")
 
 
+@pytest.mark.fault("people: stored parameters no longer fit their job type")
 async def test_parameters_that_no_longer_fit_end_that_job_alone_with_a_clear_cause(client: Client) -> None:
     old = await stored(client, "tests.square", '{"number":3,"colour":"red"}')
     fits = await client.submit(Square(number=3))
@@ -35,6 +36,7 @@ async def test_older_parameters_pass_upgrade(client: Client) -> None:
     assert [await old.result(timeout=20), await new.result(timeout=20)] == [9, 10]
 
 
+@pytest.mark.fault("people: a kind or version that a coordinator does not know")
 async def test_kinds_and_versions_that_are_not_known_here_are_left_for_others(client: Client) -> None:
     unknown = await stored(client, "tests.of_another_service", "{}")
     newer = await stored(client, "tests.area", '{"depth":1}', version=3)
@@ -53,6 +55,7 @@ async def test_queues_that_are_not_served_here_are_left_for_others(client: Clien
     assert (await elsewhere.job()).claim == 0
 
 
+@pytest.mark.fault("people: a job asks for more than the host has")
 async def test_a_job_that_asks_for_more_than_the_host_has_waits_and_holds_up_nobody(client: Client, url: str) -> None:
     greedy = await stored(client, "tests.square", '{"number":1}', Policy(queue="small", memory_bytes=2 << 30))
     modest = await stored(client, "tests.square", '{"number":2}', Policy(queue="small", memory_bytes=200 << 20))
