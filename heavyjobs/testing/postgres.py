@@ -136,7 +136,7 @@ class PostgresServer:
             PostgresServerError: with the end of the server's log.
         """
         for _ in range(_PORT_TRIES):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             if self._start(port):
                 self.port = port
                 return
@@ -207,7 +207,8 @@ def postgres_server(*, binaries: Path | None = None, settings: Mapping[str, str]
         watcher.communicate()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens on at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
