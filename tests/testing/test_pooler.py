@@ -45,6 +45,7 @@ def test_nobody_comes_in_without_the_password(postgres: PostgresServer) -> None:
 
 def test_without_one_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pooler_binaries, "CACHE", tmp_path / "cache")
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("shutil.which", lambda *_, **__: None)
 
     with pytest.raises(PoolerMissing, match="apt install pgbouncer"):
