@@ -150,6 +150,15 @@ class Ending(Harness):
         assert await job_of(store, claim.job) == job
         assert (await invocation_of(store, claim)).log_lines == 1
 
+    async def test_a_second_end_of_a_claim_is_told_where_the_first_sent_the_job(self, store: Store, session: UUID) -> None:
+        claim = await running(store, session)
+        await record(store, session, ends=[end(claim, HAND_BACK)])
+
+        second = await record(store, session, ends=[end(claim, SUCCESS, result="1")])
+
+        assert second.ended == {claim: JobState.READY}
+        assert await state_of(store, claim.job) is JobState.READY
+
     async def test_an_end_repeated_after_the_job_ran_on_leaves_the_new_run_alone(self, store: Store, session: UUID) -> None:
         claim = await running(store, session)
         ends = [end(claim, HAND_BACK)]
