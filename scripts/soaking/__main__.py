@@ -40,7 +40,7 @@ def main() -> None:
     )
     folder = Path(given.keep or tempfile.mkdtemp(prefix="heavyjobs-soak-")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    with _ended_by_signals():
+    with _ended_by_signals(folder if given.keep is None else None):
         found = [_soak(folder, store, seed=seed, seconds=minutes * 60, jobs=jobs, faults=faults) for store in stores]
     show(found)
     if given.json:
@@ -53,13 +53,13 @@ def _soak(folder: Path, store: StoreName, *, seed: int, seconds: float, jobs: in
     own.mkdir()
     plan = make(seed=seed, store=store, seconds=seconds, jobs=jobs, faults=faults, outputs=own / "outputs")
 
-    rounds = max(1, min(10, round(seconds / 60)))
+    kills = max(1, min(20, round(seconds / 30)))
     logging.basicConfig(filename=own / "client.log", force=True)
     with (
         written_in(own),
         postgres_server(settings=POSTGRES_SETTINGS) if store == "postgres" else nullcontext() as server,
     ):
-        return asyncio.run(soak(plan, own, server, rounds=rounds))
+        return asyncio.run(soak(plan, own, server, kills=kills))
 
 
 def _conclude(found: Sequence[Figures], folder: Path, *, kept: bool, seed: int, asked: Sequence[str]) -> None:
@@ -91,8 +91,8 @@ def _without_seed(words: Sequence[str]) -> Sequence[str]:
 
 
 @contextmanager
-def _ended_by_signals() -> Generator[None]:
-    """SIGTERM ends it as Ctrl-C does: with all that it has started."""
+def _ended_by_signals(folder: Path | None) -> Generator[None]:
+    """SIGTERM ends it as Ctrl-C does: with all that it has started, and the folder if there is one to remove."""
 
     def interrupt(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -101,6 +101,8 @@ def _ended_by_signals() -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        if folder is not None:
+            shutil.rmtree(folder)
         sys.exit("interrupted; everything that was started has been ended")
 
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise
+from itertools import cycle, islice, pairwise
 from typing import Final
 from uuid import UUID
 
@@ -36,10 +36,11 @@ async def warm_up(client: Client, traffic: Traffic) -> None:
 
 
 async def kill_in_calm(
-    hosts: Mapping[str, Host], store: Store, client: Client, traffic: Traffic, diary: Diary, *, rounds: int
+    hosts: Mapping[str, Host], store: Store, client: Client, traffic: Traffic, diary: Diary, *, kills: int
 ) -> None:
-    """Kill each host but the steady one, `rounds` times, each time while it runs jobs."""
-    for host in [host for name, host in hosts.items() if name != STEADY] * rounds:
+    """Kill hosts in turn, but never the steady one, each time while it runs jobs."""
+    mortal = [host for name, host in hosts.items() if name != STEADY]
+    for host in islice(cycle(mortal), kills):
         await host.ready()
         jobs = await _submit(client, traffic, seconds=JOB_SECONDS)
         if not await _busy(host, store):

@@ -6,6 +6,7 @@ hosts up ──▶ storm: jobs and faults ──▶ faults stop: everything has 
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -53,29 +54,20 @@ class Stage:
     soak: str
 
 
-async def soak(plan: Plan, folder: Path, server: PostgresServer | None, *, rounds: int) -> Figures:
+async def soak(plan: Plan, folder: Path, server: PostgresServer | None, *, kills: int) -> Figures:
     """Run the plan and judge it; findings are in the figures, and told in the diary in `folder`.
 
     Args:
-        rounds: of killing each host that may be killed, in calm.
+        kills: of hosts in the calm after the storm, to see how long their jobs take to go on elsewhere.
     """
     began = time.monotonic()
     diary = Diary(folder / "diary.jsonl")
     figures = Figures(store=plan.store, seed=plan.seed)
     try:
-        async with database(folder, server) as made:
-            stage = _set(plan, folder, diary, made, uuid4().hex)
-            try:
-                async with open_store(made.url, StoreOptions(timeout_seconds=5)) as observer:
-                    traffic = await _play(stage, observer, figures, rounds=rounds)
-            finally:
-                _strike(stage, figures)
-            await _connections_closed(stage)
-            async with open_store(made.url) as reader:
-                await _judge(stage, reader, traffic, figures)
-                if diary.findings:
-                    await export(reader, folder / "history.jsonl")
-                    (folder / "postgres.log").write_text(server.log if server else "")
+        # Short, for the path of a socket in it has room for about a hundred characters.
+        with tempfile.TemporaryDirectory(prefix="heavyjobs-soak-", dir="/tmp") as scratch:
+            async with database(folder, server) as made:
+                await _act(_set(plan, folder, diary, made, Path(scratch)), figures, kills=kills)
     finally:
         figures.findings = dict(diary.counted())
         figures.seconds = time.monotonic() - began
@@ -85,10 +77,26 @@ async def soak(plan: Plan, folder: Path, server: PostgresServer | None, *, round
     return figures
 
 
-def _set(plan: Plan, folder: Path, diary: Diary, made: Database, soak: str) -> Stage:
-    scratch = folder / "scratch"
-    for each in (scratch, folder / "outputs", witness.lanes()):
-        each.mkdir(exist_ok=True)
+async def _act(stage: Stage, figures: Figures, *, kills: int) -> None:
+    """All acts of it."""
+    try:
+        async with open_store(stage.database.url, StoreOptions(timeout_seconds=5)) as observer:
+            traffic = await _play(stage, observer, figures, kills=kills)
+    finally:
+        _strike(stage, figures)
+    await _connections_closed(stage)
+    async with open_store(stage.database.url) as reader:
+        await _judge(stage, reader, traffic, figures)
+        if stage.diary.findings:
+            await export(reader, stage.folder / "history.jsonl")
+            if stage.database.server is not None:
+                (stage.folder / "postgres.log").write_text(stage.database.server.log)
+
+
+def _set(plan: Plan, folder: Path, diary: Diary, made: Database, scratch: Path) -> Stage:
+    soak = uuid4().hex
+    for each in (folder / "outputs", witness.lanes()):
+        each.mkdir()
     hosts = {name: Host(name, folder, url=made.url_for(name), soak=soak, scratch=scratch, diary=diary) for name in HOSTS}
     return Stage(plan, folder, diary, made, hosts, scratch, soak)
 
@@ -96,7 +104,7 @@ def _set(plan: Plan, folder: Path, diary: Diary, made: Database, soak: str) -> S
 # -- playing
 
 
-async def _play(stage: Stage, observer: Store, figures: Figures, *, rounds: int) -> Traffic:
+async def _play(stage: Stage, observer: Store, figures: Figures, *, kills: int) -> Traffic:
     """The storm and the calm after it; the hosts are up until the end."""
     options = StoreOptions(timeout_seconds=2)
     async with asyncio.TaskGroup() as keeping, Client.open(stage.database.url_for(CLIENT), options=options) as client:
@@ -112,7 +120,7 @@ async def _play(stage: Stage, observer: Store, figures: Figures, *, rounds: int)
             await _storm(stage, traffic, figures)
             await _settle(stage, traffic, observer, figures)
             watching.cancel()
-        await kill_in_calm(stage.hosts, observer, client, traffic, stage.diary, rounds=rounds)
+        await kill_in_calm(stage.hosts, observer, client, traffic, stage.diary, kills=kills)
         await _all_ended(observer, within=SETTLE_SECONDS)
         _compare(stage, before, await gauge(stage.hosts[STEADY]), figures)
         await asyncio.gather(*(host.close() for host in stage.hosts.values()))
