@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -94,8 +95,8 @@ async def test_a_claim_that_takes_what_it_saw_before_it_had_the_lock_is_found_ou
 class _Hasty(sqlite3.Connection):
     """Begins transactions as lightly as it can."""
 
-    def execute(self, sql: str, parameters: Mapping[str, object] | Sequence[object] = ()) -> sqlite3.Cursor:
-        return super().execute("BEGIN" if sql == "BEGIN IMMEDIATE" else sql, parameters)  # type: ignore[arg-type]
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        return super().execute("BEGIN" if sql == "BEGIN IMMEDIATE" else sql, parameters)
 
 
 @pytest.mark.planted("a transaction takes the lock only when it writes, and nobody tries again")
