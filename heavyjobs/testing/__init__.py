@@ -1,1 +1,1 @@
-"""Tools for tests; the conformance suite needs `pytest` and `pytest-asyncio`."""
+"""Tools for tests; the suite for stores needs what `heavyjobs[testing]` brings."""

@@ -11,9 +11,13 @@
         @pytest.fixture
         def pretend_schema(self, ...) -> PretendSchema: ...
 
-The three fixtures are all that an author provides; `heavyjobs.testing.contract.harness` says what each must do. `open_store`
-names one database for each test, which is empty at its start. The suite migrates it, opens further stores on it where several
-parties meet, and closes them all.
+        @pytest.fixture
+        def backstage(self, ...) -> Backstage: ...
+
+The four fixtures are all that an author provides; `heavyjobs.testing.contract.harness` says what the first three must do, and
+`heavyjobs.testing.contract.machine`, which compares any history of verbs with a reference, the fourth. `open_store` names one
+database for each test, which is empty at its start. The suite migrates it, opens further stores on it where several parties
+meet, and closes them all. What it needs comes with `heavyjobs[testing]`.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from heavyjobs.testing.contract.claiming import Claiming
 from heavyjobs.testing.contract.ending import Ending
 from heavyjobs.testing.contract.forfeiting import Forfeiting
 from heavyjobs.testing.contract.harness import Connect, OpenStore, OwnConnection, PretendSchema
+from heavyjobs.testing.contract.machine import Backstage, Histories
 from heavyjobs.testing.contract.odd_values import OddValues
 from heavyjobs.testing.contract.promoting import Promoting
 from heavyjobs.testing.contract.reading import Reading
@@ -34,7 +39,7 @@ from heavyjobs.testing.contract.spawning import Spawning
 from heavyjobs.testing.contract.submitting import Submitting, SubmittingWithin
 from heavyjobs.testing.contract.waking import Waking
 
-__all__ = ["Connect", "OpenStore", "OwnConnection", "PretendSchema", "StoreConformance"]
+__all__ = ["Backstage", "Connect", "OpenStore", "OwnConnection", "PretendSchema", "StoreConformance"]
 
 
 class StoreConformance(
@@ -54,5 +59,6 @@ class StoreConformance(
     Reading,
     Waking,
     OddValues,
+    Histories,
 ):
     """Every promise, as tests; subclass it under a name that pytest collects."""

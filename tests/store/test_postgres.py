@@ -7,10 +7,11 @@ import pytest
 
 from heavyjobs.store.postgres import PostgresStore
 from heavyjobs.store.protocol import StoreOptions
-from heavyjobs.testing.conformance import Connect, OpenStore, PretendSchema, StoreConformance
+from heavyjobs.testing.conformance import Backstage, Connect, OpenStore, PretendSchema, StoreConformance
 from heavyjobs.testing.contract.claiming import Claiming
 from heavyjobs.testing.contract.ending import Ending
 from heavyjobs.testing.contract.submitting import Submitting
+from tests.store.backstage import PostgresBackstage
 
 
 class TestPostgres(StoreConformance):
@@ -32,6 +33,10 @@ class TestPostgres(StoreConformance):
                 )
 
         return pretend
+
+    @pytest.fixture
+    def backstage(self, empty_postgres_url: str) -> Backstage:
+        return PostgresBackstage(empty_postgres_url)
 
 
 class TestPostgresWithoutWakeUps(Submitting, Claiming, Ending):

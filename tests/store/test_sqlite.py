@@ -12,8 +12,9 @@ from heavyjobs.errors import Unstorable
 from heavyjobs.model import Bill, ClaimKey, new_id
 from heavyjobs.store.protocol import Filter
 from heavyjobs.store.sqlite import SqliteStore
-from heavyjobs.testing.conformance import Connect, OpenStore, PretendSchema, StoreConformance
+from heavyjobs.testing.conformance import Backstage, Connect, OpenStore, PretendSchema, StoreConformance
 from heavyjobs.testing.contract.harness import finish, news, record, register, running, submit, take, want
+from tests.store.backstage import SqliteBackstage
 
 
 @pytest.fixture
@@ -39,6 +40,10 @@ class TestSqlite(StoreConformance):
                 )
 
         return pretend
+
+    @pytest.fixture
+    def backstage(self, path: Path) -> Backstage:
+        return SqliteBackstage(path)
 
 
 async def test_a_value_that_only_the_driver_finds_odd_is_a_mistake_of_the_caller(path: Path) -> None:
