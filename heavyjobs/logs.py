@@ -30,13 +30,18 @@ def encode_lines(time: float, source: Source, level: int | None, text: str, *, g
     lines: list[bytes] = []
     for line in text.splitlines() or [""]:
         shown = visible(line)
-        while len(shown) > LINE_MAX_CHARS:
-            lines.append(f"{head},{encode_basestring(shown[:LINE_MAX_CHARS])},1]".encode())
-            shown = shown[LINE_MAX_CHARS:]
-        lines.append(f"{head},{encode_basestring(shown)}]".encode())
+        last = whole_pieces_chars(len(shown))
+        pieces = (shown[start : start + LINE_MAX_CHARS] for start in range(0, last, LINE_MAX_CHARS))
+        lines.extend(f"{head},{encode_basestring(piece)},1]".encode() for piece in pieces)
+        lines.append(f"{head},{encode_basestring(shown[last:])}]".encode())
     if goes_on:
         lines[-1] = lines[-1][:-1] + b",1]"
     return lines
+
+
+def whole_pieces_chars(length: int) -> int:
+    """How many characters of a line of that length are said in pieces before its last one."""
+    return max(0, length - 1) // LINE_MAX_CHARS * LINE_MAX_CHARS
 
 
 def join_lines(lines: Iterable[bytes]) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TextIO, TypeAlias
 
 from typing_extensions import override
 
-from heavyjobs.logs import LINE_MAX_CHARS, encode_lines
+from heavyjobs.logs import encode_lines, whole_pieces_chars
 from heavyjobs.model import Source
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ class LineStream(io.TextIOBase):
         before, self._partial = self._partial, rest if newline else self._partial + rest
         if newline:
             self._say(before + whole)
-        while len(self._partial) > LINE_MAX_CHARS:
-            piece, self._partial = self._partial[:LINE_MAX_CHARS], self._partial[LINE_MAX_CHARS:]
-            self._say(piece, goes_on=True)
+        if pieces := whole_pieces_chars(len(self._partial)):
+            said, self._partial = self._partial[:pieces], self._partial[pieces:]
+            self._say(said, goes_on=True)
         return len(text)
 
     @override
