@@ -77,6 +77,11 @@ class FrameReader:
         self._position = 0
         self._buffer += data
 
+    @property
+    def wanting(self) -> bool:
+        """Whether part of a frame is there, and the rest of it is not."""
+        return self._position < len(self._buffer)
+
     def next(self) -> tuple[int, int, bytes] | None:
         """Code, reference and body of the next whole frame; None until more was fed.
 

@@ -1,7 +1,7 @@
 """What a job stands on in its process, put back after it: the next one must not find another's.
 
 Put back are the folder, the umask, the environment, the locale, signal handlers and masks, alarms, the recursion limit and
-`sys.path`. What not everyone may put back (limits, priority, user) wears the worker out instead. Kept is what modules do when
+`sys.path`. What not everyone may put back (limits, priority, user, streams) wears the worker out. Kept is what modules do when
 they are imported with the job's class, for that comes before, and what any code keeps in its own variables.
 """
 
@@ -82,6 +82,15 @@ def _folder() -> str:
         return ""  # it was removed
 
 
+def _identity(descriptor: int) -> tuple[int, int] | None:
+    """What a descriptor leads to; None when it is closed, so that the next file opened would get its number."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _umask() -> int:
     umask = os.umask(0o077)
     os.umask(umask)
@@ -89,5 +98,6 @@ def _umask() -> int:
 
 
 def _lasting() -> tuple[Any, ...]:
+    streams = [_identity(descriptor) for descriptor in (0, 1, 2)]
     limits = tuple(resource.getrlimit(number) for number in _LIMITS)
-    return limits, os.getpriority(os.PRIO_PROCESS, 0), os.getresuid(), os.getresgid()
+    return streams, limits, os.getpriority(os.PRIO_PROCESS, 0), os.getresuid(), os.getresgid()

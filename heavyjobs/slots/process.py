@@ -54,6 +54,12 @@ _RAW_BITE_BYTES: Final = 1 << 14
 _RAW_REST_SECONDS: Final = 0.002
 """After a whole bite of it: a loop that never rests leaves the interpreter to no other thread for long."""
 
+HALF_FRAME_SECONDS: Final = 30.0
+"""How long the rest of a frame may be under way; a worker writes frames whole."""
+
+_DEATH_SECONDS: Final = 2.0
+"""Between the end of a worker's pipe and its death, which is told by its executor: more, and it is alive."""
+
 _UNKNOWN_EXIT_CODE: Final = 255
 """What multiprocessing says when the process that would have told it is gone."""
 
@@ -138,6 +144,7 @@ class WorkerProcess:
         self._paused = False
         self._ending: _Ending | None = None
         self._broken: str | None = None
+        self._half: asyncio.TimerHandle | None = None
         self._dying: asyncio.Task[None] | None = None
         self._resume_reading()
         asyncio.wrap_future(started.future).add_done_callback(self._on_death)
@@ -295,7 +302,9 @@ class WorkerProcess:
         if self._ending is not None:
             return
         if not self._take_in():
-            self._loop.remove_reader(self._up)  # the end of the pipe; the death itself is told by the executor
+            self._loop.remove_reader(self._up)
+            # The death itself is told by the executor; but a job may have closed the pipe of a process that lives on.
+            self._loop.call_later(_DEATH_SECONDS, self._give_up, "it has closed the pipe on which it speaks")
 
     def _take_in(self) -> bool:
         """Handle one bite; False when nothing is there any more."""
@@ -303,16 +312,40 @@ class WorkerProcess:
         if data:
             self._reader.feed(data)
             self._handle_frames()
+        self._expect_the_rest()
         return bool(data)
+
+    def _expect_the_rest(self) -> None:
+        """Give the worker up when it leaves half a frame: whatever it says after that is taken for the other half."""
+        if self._half is not None:
+            self._half.cancel()
+        wanting = self._reader.wanting and self._ending is None and self._dying is None
+        self._half = self._loop.call_later(HALF_FRAME_SECONDS, self._miss_the_rest) if wanting else None
+
+    def _miss_the_rest(self) -> None:
+        if self._paused:
+            self._expect_the_rest()
+        else:
+            self._give_up("it has left half a frame")
+
+    def _give_up(self, reason: str) -> None:
+        """End it, unless it is dying anyway."""
+        if self._dying is None and not self.over.is_set() and self._lives():
+            self._distrust(reason)
+
+    def _distrust(self, reason: str) -> None:
+        """What it says is not to be understood any more: it can as well be gone."""
+        if self._broken is None:
+            self._broken = reason
+            self._loop.remove_reader(self._up)
+            self._signal(signal.SIGKILL)
 
     def _handle_frames(self) -> None:
         try:
             while self._broken is None and self._ending is None and (received := self._reader.next()):
                 self._handle(*received)
         except BrokenFrame as broken:
-            self._broken = str(broken)
-            self._loop.remove_reader(self._up)
-            self._signal(signal.SIGKILL)
+            self._distrust(str(broken))
 
     def _handle(self, code: int, reference: int, body: bytes) -> None:
         listener = self._listeners.get(reference)
@@ -411,9 +444,15 @@ class WorkerProcess:
             self._loop.remove_writer(self._down)
 
     def _signal(self, number: int) -> None:
-        with suppress(psutil.NoSuchProcess, ProcessLookupError):
-            if abs(started_at(self.root.pid) - self.root.started) < 0.05:
+        with suppress(ProcessLookupError):
+            if self._lives():
                 os.kill(self.root.pid, number)
+
+    def _lives(self) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            same = abs(started_at(self.root.pid) - self.root.started) < 0.05
+            return same and psutil.Process(self.root.pid).status() != psutil.STATUS_ZOMBIE
+        return False
 
 
 def _read(descriptor: int, most: int) -> bytes | None:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tests.lifecycle.conftest import client, coordinator, tested_by, url
+from tests.slots.conftest import worker
 
-__all__ = ["client", "coordinator", "tested_by", "url"]
+__all__ = ["client", "coordinator", "tested_by", "url", "worker"]

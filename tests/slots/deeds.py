@@ -33,6 +33,7 @@ from typing_extensions import override
 
 from heavyjobs import AsyncContext, Context, Job
 from heavyjobs.errors import CancelRequested, Unstorable
+from heavyjobs.events import HEADER, Code
 from heavyjobs.slots.wire import Wire
 
 
@@ -580,8 +581,9 @@ def tell_everything(_ctx: Ctx) -> list[str]:
     umask = os.umask(0o022)
     os.umask(umask)
     mask = sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
-    rest = [str(Path.cwd()), oct(umask), locale.setlocale(locale.LC_ALL), str(mask), str(sys.getrecursionlimit()), str(sys.path)]
-    return [*handlers, *timers, *rest, *(f"{name}={value}" for name, value in sorted(os.environ.items()))]
+    rest = [str(Path.cwd()), oct(umask), locale.setlocale(locale.LC_ALL), str(mask)]
+    python = [str(sys.getrecursionlimit()), str(sys.path)]
+    return [*handlers, *timers, *rest, *python, *(f"{name}={value}" for name, value in sorted(os.environ.items()))]
 
 
 @deed
@@ -597,3 +599,46 @@ def recurse_in_c(_ctx: Ctx) -> None:
     for _ in range(10**6):
         nested = [nested]
     repr(nested)
+
+
+# -- losing what it speaks through
+
+
+@deed
+def close_streams(_ctx: Ctx) -> str:
+    os.closerange(0, 3)
+    print("said all the same")
+    return "done"
+
+
+@deed
+def close_all_but_streams(_ctx: Ctx, then: str) -> None:
+    print("closing", flush=True)
+    os.closerange(3, 4096)
+    if then == "hang":
+        time.sleep(600)
+
+
+@deed
+def write_half_a_frame(_ctx: Ctx, then: str) -> None:
+    """Found as anyone could: whatever pipe takes it."""
+    for path in Path("/proc/self/fd").iterdir():
+        number = int(path.name)
+        if number > 2 and path.exists() and path.readlink().name.startswith("pipe:"):
+            with contextlib.suppress(OSError):
+                os.write(number, HEADER.pack(1 << 20, Code.LOG, 1) + b"[")
+    if then == "hang":
+        time.sleep(600)
+
+
+@deed
+def fill_the_pipe_and_return(_ctx: Ctx) -> str:
+    """So that its result does not fit into the pipe any more."""
+    for _ in range(100):
+        print("x" * 8000)
+    return "x" * 900_000
+
+
+@deed
+def say_at_length(_ctx: Ctx, size: int) -> None:
+    print("x" * size)
