@@ -8,19 +8,23 @@ What it guarantees
 What it assumes
 - it runs no user code and nobody kills it; the coordinator starts another when it is gone, and keeps a watch of its own.
 
-Its language, one line each on standard input: `lease SECONDS`, `watch PID STARTED MARKER`, `forget PID`. The parent side is
-`Guardian`; the child side runs as `python -m heavyjobs.slots.guardian`.
+Its language, one line each on standard input: `lease SECONDS`, `watch PID STARTED MARKER`, `forget PID`, `inherit FOLDER` (to
+be removed when the coordinator is gone), `leave` (it lives on, the folder stays). The parent side is `Guardian`; the
+child side runs as `python -m heavyjobs.slots.guardian`.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.util import get_temp_dir
 from typing import Final
 
 from heavyjobs.lifeline import lifeline
@@ -58,6 +62,8 @@ class Guardian:
             # Not taken for something that a dead coordinator has left: it may be at its work.
             env={name: value for name, value in os.environ.items() if name != COORDINATOR_MARK},
         )
+        # Where multiprocessing keeps the sockets of its helpers; it removes that itself, unless this process is killed.
+        self._say(f"inherit {get_temp_dir()}")
         for root in self._roots.values():
             self._say(f"watch {root.pid} {root.started!r} {root.marker}")
         if self._lease_until != _NEVER:
@@ -95,6 +101,7 @@ class Guardian:
             self._lifeline = None
 
     def _let_go(self) -> None:
+        self._say("leave")
         if self._process is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()  # type: ignore[union-attr]  # made with PIPE
@@ -106,16 +113,25 @@ class Guardian:
         # noticed and replaced by whoever looks at `alive`.
         if self._process is not None and self._process.stdin is not None:
             with suppress(BrokenPipeError):
-                self._process.stdin.write(f"{line}\n".encode())
+                self._process.stdin.write(os.fsencode(f"{line}\n"))
                 self._process.stdin.flush()
+
+
+@dataclass(slots=True)
+class _Charge:
+    """What a guardian was told."""
+
+    roots: dict[int, Root] = field(default_factory=dict[int, Root])
+    lease_until: float = _NEVER
+    inherits: str | None = None
 
 
 def guard(fd: int) -> None:
     """The guardian's own life: read lines until the end of the pipe, then end all trees. A lapsed lease ends them earlier."""
-    roots: dict[int, Root] = {}
-    lease_until, rest = _NEVER, b""
+    charge = _Charge()
+    rest = b""
     while True:
-        wait = None if lease_until == _NEVER else max(0.0, lease_until - boot_seconds())
+        wait = None if charge.lease_until == _NEVER else max(0.0, charge.lease_until - boot_seconds())
         # poll() may sleep through a suspended machine's time, so it looks again at least every second.
         ready, _, _ = select.select([fd], [], [], None if wait is None else min(wait, 1.0))
         if ready:
@@ -124,25 +140,30 @@ def guard(fd: int) -> None:
                 break
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                lease_until = _obey(line.decode().split(" "), roots, lease_until)
-        if boot_seconds() >= lease_until:
-            _end_all(roots)
-            roots.clear()
-            lease_until = _NEVER
-    _end_all(roots)
+                _obey(os.fsdecode(line).split(" "), charge)
+        if boot_seconds() >= charge.lease_until:
+            _end_all(charge.roots)
+            charge.roots.clear()
+            charge.lease_until = _NEVER
+    _end_all(charge.roots)
+    if charge.inherits is not None:
+        shutil.rmtree(charge.inherits, ignore_errors=True)
 
 
-def _obey(words: list[str], roots: dict[int, Root], lease_until: float) -> float:
+def _obey(words: list[str], charge: _Charge) -> None:
     match words:
         case ["lease", seconds]:
-            return boot_seconds() + float(seconds)
+            charge.lease_until = boot_seconds() + float(seconds)
         case ["watch", pid, started, marker]:
-            roots[int(pid)] = Root(int(pid), float(started), marker)
+            charge.roots[int(pid)] = Root(int(pid), float(started), marker)
         case ["forget", pid]:
-            roots.pop(int(pid), None)
+            charge.roots.pop(int(pid), None)
+        case ["inherit", *folder]:
+            charge.inherits = " ".join(folder)
+        case ["leave"]:
+            charge.inherits = None
         case _:
             pass
-    return lease_until
 
 
 def _end_all(roots: dict[int, Root]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 
@@ -40,7 +41,7 @@ async def test_the_workspace_of_a_job_whose_process_died_is_gone_before_its_end_
             assert not left(scratch)
 
 
-async def test_a_killed_coordinator_leaves_no_workspace(scratch: Path, tmp_path: Path) -> None:
+async def test_a_killed_coordinator_leaves_nothing_in_the_folder_for_scratch(scratch: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/jobs.db"
     with Daemon(tmp_path / "host", url) as daemon:
         async with Client.open(url) as client:
@@ -49,4 +50,19 @@ async def test_a_killed_coordinator_leaves_no_workspace(scratch: Path, tmp_path:
 
         daemon.signal(signal.SIGKILL)
 
-        await until(lambda: not left(scratch))
+        await until(lambda: not [*scratch.iterdir()])
+
+
+async def test_one_session_may_follow_another_though_its_guardian_is_let_go(scratch: Path, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    with Daemon(tmp_path / "host", url, tick_every="50ms", lease="400ms", kill="200ms", forfeit_after="700ms") as daemon:
+        await daemon.says("session begins")
+        daemon.signal(signal.SIGSTOP)
+        await asyncio.sleep(1)  # past its lease: there is nothing to wait for but time
+        daemon.signal(signal.SIGCONT)
+        await until(lambda: daemon.said.count("session begins") == 2)
+
+        async with Client.open(url) as client:
+            note = await client.submit(work.Note(path=tmp_path / "notes"))
+
+            await note.result(timeout=30)
