@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Final
 
 import psutil
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -23,12 +27,12 @@ from heavyjobs.values import JsonText
 from tests.faults.disks import SmallDisk, small_disk, with_mounts
 from tests.faults.ordeal import ordeal
 from tests.lifecycle.asking import endings, said, texts, ticked, until
-from tests.lifecycle.hosts import HASTY, Daemon
+from tests.lifecycle.hosts import Daemon
 from tests.lifecycle.work import Chatty, Note, Ticker
 
 PAGE_BYTES: Final = 4096
 QUICK: Final = StoreOptions(timeout_seconds=2.0)
-LINES: Final = 700_000
+LINES: Final = 450_000
 """With their times and sources many times what may wait for a database."""
 
 HELD_BACK_MAX_BYTES: Final = 64 << 20
@@ -73,11 +77,11 @@ async def test_a_disk_that_is_full_for_longer_than_the_lease_costs_no_running_jo
     with small_disk(folder, size="16m") as disk:
         url = await on(disk)
         async with Client.open(url, options=QUICK) as client:
-            with Daemon(tmp_path / "host", url, **HASTY):
+            with Daemon(tmp_path / "host", url, lease="3s", kill="500ms", forfeit_after="8s"):
                 ticker = await client.submit(Ticker(until=tmp_path / "enough", ticks=tmp_path / "ticks"))
                 await said(ticker, "tick 3")
                 disk.fill()
-                await ticked(client, times=60)  # four leases
+                await ticked(client, times=60)  # at least two leases
                 (tmp_path / "enough").touch()
                 disk.free()
 
@@ -173,6 +177,46 @@ async def test_a_full_disk_of_postgres_is_told_and_costs_no_job_anything(tmp_pat
 
                 disk.free()
             server.stop(immediate=True)
+
+
+@pytest.mark.fault("storage: disk full under PostgreSQL's own log, which crashes")
+@with_mounts
+async def test_a_postgres_that_crashes_on_a_full_disk_costs_no_job_anything_once_it_is_back(tmp_path: Path) -> None:
+    with postgres_server() as server:
+        folder = server.socket_folder / "disk"
+        folder.mkdir()
+        with small_disk(folder, size="160m") as disk:
+            move_to(server, disk)
+            url = server.create_database()
+            async with open_store(url) as store:
+                await store.migrate()
+            async with ordeal(url, tmp_path) as jobs:
+                disk.fill()
+                with pytest.raises(psycopg.OperationalError):
+                    await asyncio.to_thread(server.execute, TO_THE_LOG)
+                submitting = asyncio.create_task(jobs.submit())
+                with pytest.raises(StoreUnavailable):
+                    await open_store(url, StoreOptions(timeout_seconds=0.5)).__aenter__()
+                disk.free()
+
+                await asyncio.to_thread(server.restart, immediate=True)
+                await submitting
+            assert "No space left on device" in server.log
+            server.stop(immediate=True)
+
+
+TO_THE_LOG: Final = sql.SQL("SELECT pg_logical_emit_message(false, 'tests', repeat('x', 40000000))").format()
+"""More than there is room for in the pieces of PostgreSQL's log that are there."""
+
+
+def move_to(server: PostgresServer, disk: SmallDisk) -> None:
+    """Have all of the server's data on that disk."""
+    data = server.socket_folder / "data"
+    server.stop()
+    subprocess.run(["cp", "-a", data, disk.path], check=True)
+    shutil.rmtree(data)
+    data.symlink_to(disk.path / "data")
+    server.start()
 
 
 async def in_tablespace(server: PostgresServer, disk: SmallDisk) -> str:
