@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks import cancel, idle, kill, latency, logs, noop
+from benchmarks import cancel, idle, kill, latency, logs, noop, recovery
 from benchmarks.machine import describe
 from benchmarks.report import Report, console, summarize
 from benchmarks.stage import Broken, Stage
@@ -26,6 +26,7 @@ PARTS: Final[dict[str, tuple[str, Part]]] = {
     "idle": ("a coordinator with nothing to do", idle.measure),
     "cancel": ("cancels, from another process than the submitter", cancel.measure),
     "kill": ("a coordinator killed in the middle of 20 jobs", kill.measure),
+    "recovery": ("the jobs of killed hosts, taken over for their silence", recovery.measure),
     "logs": ("a flood of log lines", logs.measure),
     "noop": ("no-op jobs, drained by one coordinator", noop.measure),
 }

@@ -125,6 +125,21 @@ class Gated(Job[None, Going], kind="bench.gated"):
             file.write(f"{ctx.job_id}\n")
 
 
+class Revived(Job[None], kind="bench.revived"):
+    """Adds to a file when it began, and with which claim; then waits for another file."""
+
+    begun: str
+    gate: str
+
+    config = JobConfig(backoff=0, cpus=0.1)
+
+    def run(self, ctx: Context) -> None:
+        with Path(self.begun).open("a", encoding="ascii") as file:
+            file.write(f"{ctx.claim.number} {time.time_ns()}\n")
+        while not Path(self.gate).exists():
+            time.sleep(0.05)
+
+
 class Lines(Job[None], kind="bench.lines"):
     """A flood of numbered lines: printed by Python, or written by a child program straight to the descriptor."""
 
