@@ -113,7 +113,12 @@ def _options() -> argparse.ArgumentParser:
         epilog="Exits 0 only if nothing was lost, doubled, overlapping or left behind. A red soak keeps all there is to see "
         "in a folder that it names, and says how to run its plan again.",
     )
-    options.add_argument("--minutes", type=float, default=10.0, help="of the storms of all stores together (default 10)")
+    options.add_argument(
+        "--minutes",
+        type=float,
+        default=10.0,
+        help="of the plans of all stores together (default 10); a slow machine takes longer",
+    )
     options.add_argument("--jobs", type=int, help=f"in all, their children not counted (default {JOBS_PER_MINUTE} a minute)")
     options.add_argument("--faults", type=int, help=f"in all (default {FAULTS_PER_MINUTE} a minute)")
     options.add_argument("--seed", type=int, help="of the plan (default: a fresh one, which is printed)")

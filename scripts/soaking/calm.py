@@ -25,7 +25,7 @@ JOB_SECONDS: Final = 2.5
 WAIT_SECONDS: Final = 60.0
 
 ALIVE_SECONDS: Final = 0.5
-"""An invocation that was seen so shortly before the kill ran until then."""
+"""An invocation that was last seen so shortly before or after the kill ran until then; numbers of processes come again."""
 
 
 async def warm_up(client: Client, traffic: Traffic) -> None:
@@ -93,6 +93,6 @@ def recoveries(
     for of_job in runs.values():
         for before, after in pairwise(of_job):
             death, old, new = died.get(before.session), seen.get(before.claim), seen.get(after.claim)
-            if death and old and new and before.ending is Ending.FORFEITED and old.last > death.at - ALIVE_SECONDS:
+            if death and old and new and before.ending is Ending.FORFEITED and abs(old.last - death.at) < ALIVE_SECONDS:
                 found[death.told == KILLED_IN_CALM].append(new.began - death.at)
     return found[True], found[False]

@@ -17,8 +17,8 @@ from soaking import on_connections, on_hosts, on_postgres, on_sqlite
 from soaking.databases import Database
 from soaking.diary import Diary
 from soaking.hosts import Host
+from soaking.pace import Pace
 from soaking.plan import DATABASE, ON_HOSTS, Fault, Plan
-from soaking.witness import now
 
 Doing: TypeAlias = Callable[[], Awaitable[bool]]
 
@@ -35,15 +35,15 @@ class Faults:
         self._database: Final = database
         self._diary: Final = diary
 
-    async def run(self, began: float) -> None:
-        """Do all of them; `began` is when the plan's time started, in seconds since boot."""
+    async def run(self, pace: Pace) -> None:
+        """Do all of them."""
         async with asyncio.TaskGroup() as tasks:
             for name, faults in _tracks(self._plan.faults).items():
-                tasks.create_task(self._follow(faults, began), name=f"faults of {name}")
+                tasks.create_task(self._follow(faults, pace), name=f"faults of {name}")
 
-    async def _follow(self, faults: Sequence[Fault], began: float) -> None:
+    async def _follow(self, faults: Sequence[Fault], pace: Pace) -> None:
         for fault in faults:
-            await asyncio.sleep(max(0.0, began + fault.at - now()))
+            await pace.until(fault.at)
             await self._do(fault)
 
     async def _do(self, fault: Fault) -> None:

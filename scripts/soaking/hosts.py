@@ -267,6 +267,7 @@ def _configuration(name: str, url: str) -> str:
         f"database.url = {json.dumps(url)}",
         'database.timeout = "2s"',
         "queues.default.slots = 2",
+        'workers.environment = ["*"]',
         *(f"coordinator.{key} = {json.dumps(value)}" for key, value in coordinator.items()),
     ]
     return "\n".join(lines) + "\n"

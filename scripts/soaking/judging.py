@@ -57,7 +57,8 @@ class Judge:
     async def _by_the_rules(self) -> Report:
         witnessed: dict[UUID, list[Witness]] = defaultdict(list)
         for claim, one in self._seen.items():
-            witnessed[claim.job].append(Witness(claim.job, claim.number, one.began, one.last))
+            copies = sum(word == "begin" for word, _ in one.notes)
+            witnessed[claim.job] += max(1, copies) * [Witness(claim.job, claim.number, one.began, one.last)]
         report = await examine_store(self._store, accepted=self._traffic.accepted, witnessed=witnessed, settled=True)
         for finding in report.findings:
             self._diary.wrong(finding.rule, str(finding))

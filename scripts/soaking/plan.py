@@ -42,10 +42,10 @@ STEADY: Final = "cedar"
 CLIENT: Final = "client"
 DATABASE: Final = "database"
 
-TICK_SECONDS: Final = 0.3
-LEASE_SECONDS: Final = 1.5
+TICK_SECONDS: Final = 0.4
+LEASE_SECONDS: Final = 2.5
 KILL_SECONDS: Final = 1.0
-FORFEIT_SECONDS: Final = 3.5
+FORFEIT_SECONDS: Final = 4.5
 DRAIN_SECONDS: Final = 1.0
 
 
@@ -63,7 +63,7 @@ class Ordered:
     """A job to submit, and what is done to it afterwards.
 
     Attributes:
-        at: seconds since the beginning; `cancel_after`: since it was accepted.
+        at: when, by the clock of `soaking.pace`; `cancel_after`: seconds since it was accepted.
         retries: how often it is sent again after it ended without a result.
         audited: its log is read at the moment its end is seen.
     """
@@ -81,7 +81,11 @@ class Ordered:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something bad that is done to `target`: a host, the client's connections, or the database."""
+    """Something bad that is done to `target`: a host, the client's connections, or the database.
+
+    Attributes:
+        at: when, by the clock of `soaking.pace`; seconds: how long it lasts.
+    """
 
     number: int
     at: float
@@ -222,9 +226,9 @@ _EVERYONE: Final = (*HOSTS, CLIENT)
 
 ON_HOSTS: Final[Mapping[str, Sort]] = {
     "coordinator killed": Sort(6, _KILLABLE, (0.1, 5.0)),
-    "coordinator stopped for less than its lease": Sort(6, HOSTS, (0.1, 1.0)),
-    "coordinator stopped for longer than its lease": Sort(2, HOSTS, (1.8, 3.0)),
-    "coordinator stopped until it is declared dead": Sort(2, HOSTS, (4.5, 6.0)),
+    "coordinator stopped for less than its lease": Sort(6, HOSTS, (0.1, 1.5)),
+    "coordinator stopped for longer than its lease": Sort(2, HOSTS, (2.8, 4.0)),
+    "coordinator stopped until it is declared dead": Sort(2, HOSTS, (5.5, 7.0)),
     "coordinator drained": Sort(2, _KILLABLE, (0.1, 1.0)),
     "coordinator told twice to end": Sort(2, _KILLABLE, (0.1, 1.0)),
     "guardian killed": Sort(4, HOSTS),
@@ -242,8 +246,8 @@ ON_POSTGRES: Final[Mapping[str, Sort]] = {
     "reset in the middle of an answer": Sort(6, _EVERYONE),
     "half closed towards the server": Sort(3, _EVERYONE),
     "half closed towards the client": Sort(3, _EVERYONE),
-    "connections frozen": Sort(8, _EVERYONE, (0.2, 1.2)),
-    "connections frozen for longer than the lease": Sort(1.5, _EVERYONE, (1.8, 5.5)),
+    "connections frozen": Sort(8, _EVERYONE, (0.2, 1.5)),
+    "connections frozen for longer than the lease": Sort(1.5, _EVERYONE, (2.8, 6.5)),
     "connections slow": Sort(8, _EVERYONE, (0.5, 2.0)),
     "connections refused": Sort(5, _EVERYONE, (0.2, 2.0)),
     "commit done but not answered": Sort(14, _EVERYONE, (2.0, 2.0)),
@@ -260,7 +264,7 @@ ON_POSTGRES: Final[Mapping[str, Sort]] = {
 
 ON_SQLITE: Final[Mapping[str, Sort]] = {
     "write lock held": Sort(40, (DATABASE,), (0.02, 0.8)),
-    "write lock held for longer than the lease": Sort(2, (DATABASE,), (1.8, 4.5)),
+    "write lock held for longer than the lease": Sort(2, (DATABASE,), (2.8, 5.5)),
     "writer killed in its transaction": Sort(16, (DATABASE,), (0.02, 0.3)),
     "checkpoint by another process": Sort(16, (DATABASE,)),
     "old snapshot held": Sort(14, (DATABASE,), (0.2, 3.0)),

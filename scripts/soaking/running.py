@@ -30,11 +30,15 @@ from soaking.figures import Figures
 from soaking.gauges import GROWTH_MAX_BYTES, GROWTH_MAX_DESCRIPTORS, Gauge, gauge
 from soaking.hosts import SOAK, Host, carrying, until
 from soaking.judging import Judge
-from soaking.plan import CLIENT, HOSTS, STEADY, Plan
+from soaking.pace import Pace
+from soaking.plan import CLIENT, FORFEIT_SECONDS, HOSTS, STEADY, Plan
 from soaking.traffic import Traffic
 
 SETTLE_SECONDS: Final = 180.0
 """Bound of liveness: once faults have stopped, all that was accepted ends within that. It takes seconds on an idle machine."""
+
+RECOVERY_SLACK_SECONDS: Final = 30.0
+"""Above `forfeit_after`; on an idle machine 2 s are plenty."""
 
 CONNECTIONS_SECONDS: Final = 20.0
 TELL_SECONDS: Final = 10.0
@@ -131,10 +135,10 @@ async def _play(stage: Stage, observer: Store, figures: Figures, *, kills: int) 
 
 async def _storm(stage: Stage, traffic: Traffic, figures: Figures) -> None:
     faults = Faults(stage.plan, stage.hosts, stage.database, stage.diary)
-    began = witness.now()
+    began, pace = witness.now(), Pace()
     async with asyncio.TaskGroup() as storm:
-        telling = storm.create_task(_tell(stage, traffic, faults, began))
-        work = [storm.create_task(traffic.run(began)), storm.create_task(faults.run(began))]
+        telling = storm.create_task(_tell(stage, traffic, faults, pace))
+        work = [storm.create_task(traffic.run(pace)), storm.create_task(faults.run(pace))]
         await asyncio.wait(work)
         telling.cancel()
     figures.faults = dict(faults.done)
@@ -142,13 +146,13 @@ async def _storm(stage: Stage, traffic: Traffic, figures: Figures) -> None:
     stage.diary.note("calm", seconds=witness.now() - began)
 
 
-async def _tell(stage: Stage, traffic: Traffic, faults: Faults, began: float) -> None:
+async def _tell(stage: Stage, traffic: Traffic, faults: Faults, pace: Pace) -> None:
     """How it goes, for people."""
     plan = stage.plan
     while True:
         await asyncio.sleep(TELL_SECONDS)
         print(
-            f"  {plan.store}, {witness.now() - began:4.0f} of {plan.seconds:.0f} s:  "
+            f"  {plan.store}, {pace.now:4.0f} of {plan.seconds:.0f} s:  "
             f"{len(traffic.accepted):,} of {len(plan.jobs):,} jobs, {traffic.outstanding} of them under way; "
             f"{faults.done.total():,} of {len(plan.faults):,} faults; {len(stage.diary.findings)} findings",
             flush=True,
@@ -223,7 +227,7 @@ def _strike(stage: Stage, figures: Figures) -> None:
     for process in left:
         stage.diary.wrong("orphan", f"after draining: {' '.join(process.cmdline())[:120]} ({process.pid})")
         process.kill()
-    for path in stage.scratch.glob("heavyjobs-*"):
+    for path in stage.scratch.iterdir():
         stage.diary.wrong("scratch", f"{path.name} was left behind")
 
 
@@ -249,6 +253,8 @@ async def _judge(stage: Stage, observer: Store, traffic: Traffic, figures: Figur
     deaths = [death for host in stage.hosts.values() for death in host.deaths]
     calm, storm = recoveries(deaths, await observer.coordinators(ended=True), judge.runs, seen)
     figures.recovery_seconds, figures.storm_recovery_seconds = calm, storm
+    if (longest := max(calm, default=0.0)) > FORFEIT_SECONDS + RECOVERY_SLACK_SECONDS:
+        stage.diary.wrong("recovery", f"the job of a host that was killed in calm ran elsewhere only after {longest:.1f} s")
     begins = sorted(one.began for one in seen.values())
     figures.outage_seconds = max((after - before for before, after in pairwise(begins)), default=0.0)
     figures.orphans = stage.diary.counted()["orphan"]

@@ -23,6 +23,7 @@ from heavyjobs.store.protocol import Brief, NewJob, Store, Submitted
 from soaking.databases import Database
 from soaking.diary import Diary
 from soaking.lines import complete
+from soaking.pace import Pace
 from soaking.plan import CLIENT, How, Ordered, Plan
 from soaking.witness import now
 
@@ -57,12 +58,13 @@ class Traffic:
         self._room: Final = asyncio.Condition()
         self._tasks: asyncio.TaskGroup | None = None
 
-    async def run(self, began: float) -> None:
+    async def run(self, pace: Pace) -> None:
         """Submit all jobs of the plan, and do to each what is planned; returns when all have been submitted."""
         for group in _groups(self._plan.jobs):
-            await asyncio.sleep(max(0.0, began + group[0].at - now()))
-            async with self._room:
-                await self._room.wait_for(lambda: len(self._outstanding) < OUTSTANDING_MAX)
+            await pace.until(group[0].at)
+            with pace.stopped():
+                async with self._room:
+                    await self._room.wait_for(lambda: len(self._outstanding) < OUTSTANDING_MAX)
             await self._submit(group)
 
     async def watch(self, tasks: asyncio.TaskGroup) -> None:

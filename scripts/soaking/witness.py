@@ -158,31 +158,3 @@ def gather(lines: Iterable[str]) -> dict[ClaimKey, Seen]:
         elif word != "beat":
             one.notes.append((word, int(rest[0]) if rest else 0))
     return seen
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    earlier: Seen
-    later: Seen
-
-    @property
-    def seconds(self) -> float:
-        return self.earlier.last - self.later.began
-
-    def __str__(self) -> str:
-        job = self.later.claim.job
-        return f"job {job}: claim {self.earlier.claim.number} lived {self.seconds:.3f} s after {self.later.claim.number} began"
-
-
-def overlaps(seen: dict[ClaimKey, Seen]) -> list[Overlap]:
-    """Pairs of one job's invocations, the earlier of which still lived when the later began."""
-    of_job: dict[UUID, list[Seen]] = {}
-    for claim in sorted(seen):
-        of_job.setdefault(claim.job, []).append(seen[claim])
-    return [
-        Overlap(earlier, later)
-        for family in of_job.values()
-        for at, later in enumerate(family)
-        for earlier in family[:at]
-        if earlier.last > later.began
-    ]
