@@ -25,8 +25,8 @@ def intervals(witness: Path) -> Mapping[str, Sequence[Interval]]:
         job, claim, _, seconds = line.split()
         lived[job, int(claim)].append(float(seconds))
     found: defaultdict[str, list[Interval]] = defaultdict(list)
-    for (job, claim), moments in sorted(lived.items()):
-        found[job].append(Interval(claim, min(moments), max(moments)))
+    for (job, number), moments in sorted(lived.items()):
+        found[job].append(Interval(number, min(moments), max(moments)))
     return found
 
 

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import psutil
@@ -26,7 +26,7 @@ from tests.faults.work import WORK, Witness
 from tests.lifecycle.asking import AnyHandle, until
 from tests.lifecycle.hosts import Daemon
 
-QUICK: Final[Mapping[str, str]] = {"lease": "600ms", "kill": "600ms", "forfeit_after": "2s"}
+QUICK: Final[Mapping[str, Any]] = {"lease": "600ms", "kill": "600ms", "forfeit_after": "2s"}
 CUT_SECONDS: Final = (0.3, 1.5, 2.7)
 """Shorter than a lease; longer, but too short for others to notice; long enough to lose the jobs."""
 

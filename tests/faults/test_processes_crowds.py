@@ -1,0 +1,45 @@
+"""Jobs that fork hundreds of processes: none outlives its job, and the coordinator pays nothing for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psutil
+import pytest
+
+from heavyjobs import Client
+from heavyjobs.model import Cancelled
+from tests.faults.work import WORK, Brood
+from tests.lifecycle.asking import said, until
+from tests.lifecycle.hosts import WORK as ORDINARY
+from tests.lifecycle.hosts import coordinating, left_of_jobs
+from tests.lifecycle.work import Square
+
+pytestmark = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+
+
+@pytest.mark.fault("process: a job forks 500 children and is cancelled")
+async def test_five_hundred_children_are_gone_when_a_cancel_is_done_and_no_descriptor_is_lost(client: Client, url: str) -> None:
+    async with coordinating(url, modules=(ORDINARY, WORK)):
+        await (await client.submit(Square(number=1))).result(timeout=20)
+        before = psutil.Process().num_fds()
+        brood = await client.submit(Brood(children=500, leaves=False))
+        await said(brood, "hatched")
+
+        async with asyncio.timeout(60):
+            assert await brood.cancel() == Cancelled()
+
+        assert not left_of_jobs()
+        # Another worker takes the place of the one that was killed.
+        assert await (await client.submit(Square(number=3))).result(timeout=20) == 9
+        await until(lambda: psutil.Process().num_fds() <= before)
+
+
+@pytest.mark.fault("process: a job returns and leaves 500 children")
+async def test_five_hundred_children_that_were_left_are_gone_when_the_job_is_done(client: Client, url: str) -> None:
+    async with coordinating(url, modules=(ORDINARY, WORK)):
+        brood = await client.submit(Brood(children=500, leaves=True))
+
+        assert await brood.result(timeout=60) == "left"
+
+        assert any("ended what the job left running" in line.text for line in [line async for line in brood.logs()])
