@@ -36,6 +36,7 @@ QUICK: Final[Mapping[str, str]] = {
     "default_pool_size": "10",
     "max_client_conn": "500",
     "server_login_retry": "0.2",
+    "server_idle_timeout": "2",
 }
 """Settings as an operator would have them, but quick to try again; what a caller gives goes before them."""
 

@@ -47,6 +47,7 @@ def configuration(
     slots: int = 2,
     queue: str = "default",
     notify: bool = True,
+    listen_url: str | None = None,
     modules: Sequence[str] = (WORK,),
     **coordinator: Any,
 ) -> dict[str, Any]:
@@ -55,8 +56,9 @@ def configuration(
         "modules": [*modules],
         "preload": [*modules],
         "path": [str(ROOT)],
-        "database": {"url": url, "timeout": "2s", "notify": notify},
+        "database": {"url": url, "timeout": "2s", "notify": notify, **({"listen_url": listen_url} if listen_url else {})},
         "coordinator": {**CALM, **coordinator},
+        "workers": {"environment": ["TESTED_*"]},
         "queues": {queue: {"slots": slots}},
     }
 

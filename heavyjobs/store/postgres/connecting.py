@@ -21,7 +21,7 @@ from heavyjobs.errors import HeavyjobsError, StoreUnavailable
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.postgres.addresses import Address
 from heavyjobs.store.postgres.errors import Interrupted, casts_doubt, told, unreachable
-from heavyjobs.store.postgres.talking import Connection, Talk, break_off
+from heavyjobs.store.postgres.talking import Connection, Talk, break_off, is_direct
 from heavyjobs.store.protocol import StoreOptions
 
 T = TypeVar("T")
@@ -29,6 +29,9 @@ T = TypeVar("T")
 TRIES: Final = 3
 RECONNECT_SECONDS: Final = 3.0
 """The pool doubles the wait between its attempts; after this long it begins anew with the next call."""
+
+PREPARE_AFTER: Final = 5
+"""A statement that is asked more often than this on one connection is prepared."""
 
 CANCEL_SECONDS: Final = 1.0
 """How long a server that has not answered in time may take to confirm that it has stopped."""
@@ -79,8 +82,6 @@ class Database:
     def __init__(self, address: Address, options: StoreOptions) -> None:
         self._address: Final = address
         self._options: Final = options
-        # A pooler between us gives each transaction another session, so neither settings nor prepared statements would hold.
-        self._direct: Final = options.notify and options.listen_url is None
         self._pool: Final = self._new_pool("heavyjobs", least=1, most=options.connections)
         # Opened by the first tick: a client never ticks.
         self._control: Final = self._new_pool("heavyjobs-control", least=0, most=1)
@@ -150,7 +151,7 @@ class Database:
     def _new_pool(self, name: str, *, least: int, most: int) -> Pool:
         return AsyncConnectionPool[Connection](
             self._address.conninfo,
-            kwargs={"autocommit": True, "prepare_threshold": 5 if self._direct else None},
+            kwargs={"autocommit": True, "prepare_threshold": None},
             min_size=least,
             max_size=most,
             timeout=self._options.timeout_seconds,
@@ -189,6 +190,7 @@ class Database:
             await pool.drain()
 
     async def _configure(self, connection: Connection) -> None:
-        if self._direct:
+        if self._options.notify and await is_direct(connection):
+            connection.prepare_threshold = PREPARE_AFTER
             milliseconds = str(round(self._options.timeout_seconds * 1000))
             await Talk(connection, notify=False).ask("settings", tuple_row, timeout=milliseconds)

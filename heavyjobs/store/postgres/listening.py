@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Awaitable, Collection
 from contextlib import asynccontextmanager
-from typing import Final, LiteralString, Self
+from typing import Final, Self, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
@@ -22,7 +22,7 @@ from psycopg.rows import TupleRow
 
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.postgres.addresses import Address
-from heavyjobs.store.postgres.talking import Connection, break_off
+from heavyjobs.store.postgres.talking import Connection, break_off, is_direct
 from heavyjobs.store.postgres.wakeups import read
 from heavyjobs.store.protocol import Topic, WakeUp
 
@@ -34,6 +34,10 @@ ANSWER_SECONDS: Final = 2.0
 
 KEYS_MAX: Final = 1000
 """More keys than this of one topic, not yet taken, become "any"."""
+
+T = TypeVar("T")
+
+_ADVICE: Final = "set database.listen_url to a direct address, or database.notify = false"
 
 logger: Final = logging.getLogger(__name__)
 
@@ -89,11 +93,17 @@ class Mailbox:
 
 
 class Listener:
-    """The one connection; the server has `ANSWER_SECONDS` for an answer, or `timeout_seconds` if that is less."""
+    """The one connection.
 
-    def __init__(self, address: Address, *, timeout_seconds: float) -> None:
+    Args:
+        timeout_seconds: of a call; an answer to the listener has no longer than `ANSWER_SECONDS`.
+        named: whether the address was named for listening, and not only as the database's.
+    """
+
+    def __init__(self, address: Address, *, timeout_seconds: float, named: bool = False) -> None:
         self._address: Final = address
         self._answer_seconds: Final = min(ANSWER_SECONDS, timeout_seconds)
+        self._named: Final = named
         self._mailboxes: Final[set[Mailbox]] = set()
         self._task: asyncio.Task[None] | None = None
         self._tried: Final = asyncio.Event()
@@ -136,7 +146,9 @@ class Listener:
         while True:
             try:
                 async with await AsyncConnection[TupleRow].connect(self._address.conninfo, autocommit=True) as connection:
-                    await self._ask(connection, "LISTEN heavyjobs")
+                    if not self._named and not await self._within(connection, is_direct(connection)):
+                        break
+                    await self._within(connection, connection.execute("LISTEN heavyjobs"))
                     patience.renew()
                     self._listening = True
                     for mailbox in self._mailboxes:
@@ -149,6 +161,8 @@ class Listener:
                 self._listening = False
             self._tried.set()
             await patience.wait()
+        logger.warning("%s: a pooler is between, so nothing is heard, polling does the work; %s", self._address.shown, _ADVICE)
+        self._tried.set()
 
     async def _hear(self, connection: Connection) -> None:
         while True:
@@ -156,12 +170,12 @@ class Listener:
                 for wakeup in read(notification.payload):
                     for mailbox in self._mailboxes:
                         mailbox.put(wakeup)
-            await self._ask(connection, "SELECT 1")
+            await self._within(connection, connection.execute("SELECT 1"))
 
-    async def _ask(self, connection: Connection, statement: LiteralString) -> None:
+    async def _within(self, connection: Connection, asking: Awaitable[T]) -> T:
         """The connection is broken off when no answer comes: psycopg would first wait for the server to confirm a cancel."""
         breaking = asyncio.get_running_loop().call_later(self._answer_seconds, break_off, connection)
         try:
-            await connection.execute(statement)
+            return await asking
         finally:
             breaking.cancel()

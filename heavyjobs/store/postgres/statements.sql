@@ -27,11 +27,17 @@ VALUES (%(version)s, %(min_compatible)s);
 -- Let one migrate at a time, until the end of the transaction; and let it take as long as it takes.
 SELECT pg_advisory_xact_lock(7526763871), set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true);
 
+-- name: backend
+-- The server's process that answers. Another than the one we were told when we connected: a pooler is between.
+SELECT pg_backend_pid();
+
 -- name: settings
--- Bound every call on the server's side too, for a frozen client holds its locks; plan each statement once, and by its index.
+-- Bound every call on the server's side too, for a frozen client holds its locks; see what others have committed, whatever the
+-- database's default is; plan each statement once, and by its index.
 SELECT set_config('statement_timeout', %(timeout)s::text, false),
        set_config('lock_timeout', %(timeout)s::text, false),
        set_config('idle_in_transaction_session_timeout', %(timeout)s::text, false),
+       set_config('default_transaction_isolation', 'read committed', false),
        set_config('enable_seqscan', 'off', false),
        set_config('enable_bitmapscan', 'off', false),
        set_config('jit', 'off', false),

@@ -47,7 +47,7 @@ class PostgresStore:
         self._where: Final = where.shown
         self._options: Final = options
         self._database: Final = Database(where, options)
-        self._listener: Final = Listener(direct, timeout_seconds=options.timeout_seconds)
+        self._listener: Final = Listener(direct, timeout_seconds=options.timeout_seconds, named=options.listen_url is not None)
 
     @property
     def url(self) -> str:

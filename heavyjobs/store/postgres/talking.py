@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
-from psycopg.rows import BaseRowFactory, TupleRow, tuple_row
+from psycopg.rows import BaseRowFactory, TupleRow, scalar_row, tuple_row
 
 from heavyjobs.store.postgres.wakeups import News, written
 from heavyjobs.store.statements import statements
@@ -27,6 +27,15 @@ def break_off(connection: Connection) -> None:
     """End a connection at once, whoever waits for it: they read that it was closed."""
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as raw:
         raw.shutdown(socket.SHUT_RDWR)
+
+
+async def is_direct(connection: Connection) -> bool:
+    """Whether no pooler is between.
+
+    One gives each transaction to whichever session is free: settings, prepared statements and LISTEN would be another's.
+    """
+    [backend] = await Talk(connection, notify=False).rows("backend", scalar_row)
+    return bool(backend == connection.info.backend_pid)
 
 
 @dataclass(frozen=True, slots=True)
