@@ -145,6 +145,25 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Confinement:
+    """What the processes that run user code may be, see and use; None leaves a thing as the coordinator has it.
+
+    Attributes:
+        user, group: whom they run as; the group is that user's own by default, other groups of the user come along.
+        environment: names of variables that they see beside what every program needs; a trailing * stands for any ending.
+        processes: the most that this user may have, whoever started them.
+        file_size_bytes: of a file that they write; open_files: at once, in one process.
+    """
+
+    user: str | None = None
+    group: str | None = None
+    environment: tuple[str, ...] = ()
+    processes: int | None = None
+    file_size_bytes: int | None = None
+    open_files: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
     """What a worker must know before its first job.
 
@@ -153,6 +172,7 @@ class WorkerOptions:
         modules: define the job types; imported in the worker. path: folders put on `sys.path` first.
         locations, plain_paths: as in `heavyjobs.locations`.
         recycle_after: invocations until the worker is worn; recycle_memory_bytes: resident size above which it is.
+        confinement: one for all workers of a process.
     """
 
     marker: str
@@ -162,6 +182,7 @@ class WorkerOptions:
     plain_paths: bool = True
     recycle_after: int = 1000
     recycle_memory_bytes: int = 1 << 30
+    confinement: Confinement = Confinement()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +294,7 @@ T = TypeVar("T")
 ASKED: Final = TypeAdapter(Asked)
 RUN: Final = TypeAdapter(Run)
 WORKER_OPTIONS: Final = TypeAdapter(WorkerOptions)
+CONFINEMENT: Final = TypeAdapter(Confinement)
 ENDED: Final = TypeAdapter(Ended)
 ANSWER: Final = TypeAdapter(Answer)
 CHILD_IDS: Final = TypeAdapter(list[UUID])

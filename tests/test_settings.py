@@ -44,7 +44,7 @@ def test_the_example_configuration_names_every_key() -> None:
 
     expected: dict[str, Any] = Settings().model_dump()
     assert set(named) == set(expected)
-    for section in ("database", "coordinator", "log"):
+    for section in ("database", "coordinator", "workers", "log"):
         assert set(named[section]) == set(expected[section]), section
     assert named["queues"] == {"default": {"slots": 8}}
     assert set(named["locations"]["media"]) == {"url"}

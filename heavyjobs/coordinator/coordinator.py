@@ -13,6 +13,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from heavyjobs.coordinator import journal
+from heavyjobs.coordinator.host import confinement_of
 from heavyjobs.coordinator.machine import Machine
 from heavyjobs.coordinator.session import Work
 from heavyjobs.errors import HeavyjobsError, SessionFenced, StoreUnavailable
@@ -82,7 +83,12 @@ class Coordinator:
 
     async def _probe(self) -> Probed:
         settings = self._settings
-        asked = Asked(path=tuple(settings.import_paths()), modules=settings.modules, preload=settings.preload)
+        asked = Asked(
+            path=tuple(settings.import_paths()),
+            modules=settings.modules,
+            preload=settings.preload,
+            confinement=confinement_of(settings.workers),
+        )
         probed = await self._machine.probe(asked)
         for problem in probed.problems:
             journal.say("a module cannot be used; the kinds that it defines are not run here", level="ERROR", problem=problem)

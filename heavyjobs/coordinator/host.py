@@ -11,8 +11,11 @@ from pathlib import Path
 
 import psutil
 
+from heavyjobs.events import Confinement
 from heavyjobs.model import Session, new_id
 from heavyjobs.processes import started_at
+from heavyjobs.settings import WorkerSettings
+from heavyjobs.slots.confinement import check
 from heavyjobs.store.protocol import SessionSeen
 
 
@@ -46,3 +49,21 @@ def is_gone(other: SessionSeen, *, here: Session) -> bool:
         status = psutil.Process(other.pid).status()
         return abs(started_at(other.pid) - other.pid_started) > 1 or status == psutil.STATUS_ZOMBIE
     return True
+
+
+def confinement_of(workers: WorkerSettings) -> Confinement:
+    """What the configuration allows to user code.
+
+    Raises:
+        ConfigurationError: it cannot be had on this machine, or only as root.
+    """
+    confinement = Confinement(
+        user=workers.user,
+        group=workers.group,
+        environment=workers.environment,
+        processes=workers.processes,
+        file_size_bytes=workers.file_size,
+        open_files=workers.open_files,
+    )
+    check(confinement)
+    return confinement

@@ -22,6 +22,7 @@ from heavyjobs.coordinator import journal
 from heavyjobs.coordinator.claiming import Claiming
 from heavyjobs.coordinator.dispatch import Dispatch
 from heavyjobs.coordinator.families import Families
+from heavyjobs.coordinator.host import confinement_of
 from heavyjobs.coordinator.machine import Machine
 from heavyjobs.coordinator.relay import Relay
 from heavyjobs.coordinator.tending import Tending
@@ -248,4 +249,5 @@ def _worker_options(settings: Settings) -> WorkerOptions:
         plain_paths=settings.plain_paths,
         recycle_after=settings.coordinator.recycle_after,
         recycle_memory_bytes=settings.coordinator.recycle_memory,
+        confinement=confinement_of(settings.workers),
     )

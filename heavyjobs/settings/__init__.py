@@ -25,8 +25,9 @@ from heavyjobs.settings.shape import (
     QueueSettings,
     Seconds,
     Settings,
+    WorkerSettings,
 )
-from heavyjobs.settings.sources import gather
+from heavyjobs.settings.sources import Found, gather
 
 __all__ = [
     "Bytes",
@@ -37,6 +38,7 @@ __all__ = [
     "QueueSettings",
     "Seconds",
     "Settings",
+    "WorkerSettings",
     "load",
     "without_secrets",
 ]
@@ -51,11 +53,18 @@ def load(path: Path | None, environ: Mapping[str, str], *, database: str | None 
     Raises:
         ConfigurationError: every mistake found, one a line: file, variable or option, key, what is wrong and what would do.
     """
-    found = gather(path, environ, database=database)
     try:
-        settings = Settings.model_validate(found.values)
-    except ValidationError as error:
-        raise ConfigurationError("\n".join([*found.problems, *explain(error, found)])) from None
+        found = gather(path, environ, database=database)
+        settings = _valid(found)
+    except RecursionError:
+        raise ConfigurationError(f"{path or 'environment'}: values nested too deeply; none needs more than four levels") from None
     if found.problems:
         raise ConfigurationError("\n".join(found.problems))
     return settings
+
+
+def _valid(found: Found) -> Settings:
+    try:
+        return Settings.model_validate(found.values)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join([*found.problems, *explain(error, found)])) from None

@@ -122,6 +122,17 @@ class CoordinatorSettings(_Section):
         return self
 
 
+class WorkerSettings(_Section):
+    """What the processes that run jobs may be, see and use; `heavyjobs.events.Confinement` explains each."""
+
+    user: Label | None = None
+    group: Label | None = None
+    environment: Names = ()
+    processes: int | None = Field(default=None, ge=1)
+    file_size: Bytes | None = Field(default=None, gt=0)
+    open_files: int | None = Field(default=None, ge=64)
+
+
 class QueueSettings(_Section):
     """A queue that this coordinator serves; `slots` is how many `def run` jobs of it run at once."""
 
@@ -165,6 +176,7 @@ class Settings(_Section):
     plain_paths: bool = True
     database: DatabaseSettings = DatabaseSettings()
     coordinator: CoordinatorSettings = Field(default_factory=_this_host)
+    workers: WorkerSettings = WorkerSettings()
     queues: Mapping[Label, QueueSettings] = Field(default_factory=_one_queue)
     locations: Mapping[Label, LocationSettings] = {}
     log: LogSettings = LogSettings()

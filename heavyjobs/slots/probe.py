@@ -19,7 +19,9 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from heavyjobs.events import Confinement
 from heavyjobs.job import kinds
+from heavyjobs.slots.confinement import confine_as_told, environment
 
 PROBE_SECONDS: Final = 60.0
 
@@ -37,6 +39,7 @@ class Asked:
     path: tuple[str, ...]
     modules: tuple[str, ...]
     preload: tuple[str, ...]
+    confinement: Confinement = field(default_factory=Confinement)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ async def probe(asked: Asked) -> Probed:
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=(answer_write,),
                 start_new_session=True,
+                env=environment(asked.confinement),
             )
         finally:
             os.close(answer_write)
@@ -116,6 +120,7 @@ def _where(error: BaseException) -> str:
 
 
 def main() -> None:
+    confine_as_told()
     asked = _ASKED.validate_json(sys.stdin.buffer.read())
     sys.path[:0] = asked.path
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):

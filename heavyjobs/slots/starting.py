@@ -18,13 +18,15 @@ from typing import Final
 import psutil
 
 from heavyjobs import events
-from heavyjobs.processes import COORDINATOR_MARK, started_at
+from heavyjobs.processes import started_at
 from heavyjobs.slots import child
+from heavyjobs.slots.confinement import confining
 from heavyjobs.slots.stepping import Mark, shared_memory
 from heavyjobs.slots.tree import Root
 
 _PIPE_BYTES: Final = 1 << 20
-_PRELOAD: Final = ("heavyjobs.slots.child", "loguru")
+_PRELOAD: Final = ("heavyjobs.slots.confined", "heavyjobs.slots.child", "loguru")
+"""The first confines the process, before anything of a user's is imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,7 @@ def _forked(
     given: child.Pipes, options: events.WorkerOptions, preload: tuple[str, ...], *, lane: bool
 ) -> tuple[ProcessPoolExecutor, Future[int], BaseProcess]:
     context = multiprocessing.get_context("forkserver")
-    with _starting:
-        os.environ[COORDINATOR_MARK] = f"{os.getpid()} {started_at(os.getpid())}"
+    with _starting, confining(options.confinement):
         context.set_forkserver_preload([*_PRELOAD, *preload])
         executor = ProcessPoolExecutor(
             1,

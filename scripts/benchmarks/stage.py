@@ -146,6 +146,7 @@ def _toml(url: str, slots: int, coordinator: Mapping[str, Any]) -> str:
         f"path = [{json.dumps(str(Path(__file__).parent.parent))}]",
         f"database.url = {json.dumps(url)}",
         f"queues.default.slots = {slots}",
+        f'workers.environment = ["{processes.MARK}"]',
         *(f"coordinator.{name} = {json.dumps(value)}" for name, value in coordinator.items()),
     ]
     return "\n".join(lines) + "\n"

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from heavyjobs.events import WorkerOptions
+from heavyjobs.events import Confinement, WorkerOptions
 from heavyjobs.slots.guardian import Guardian
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from tests.slots.dying import ONCE, WHO
 from tests.slots.ears import DEADLINE_SECONDS, DEEDS, ROOT
 
-OPTIONS = WorkerOptions(marker="starting", modules=(DEEDS,), path=(str(ROOT),))
+OPTIONS = WorkerOptions(
+    marker="starting", modules=(DEEDS,), path=(str(ROOT),), confinement=Confinement(environment=("TESTED_*",))
+)
 
 
 @pytest.fixture(
