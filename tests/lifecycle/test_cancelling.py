@@ -25,7 +25,15 @@ async def test_a_queued_job_is_cancelled_before_it_ever_runs(client: Client) -> 
 
 @pytest.mark.fault("process: a job to be cancelled spins, holds a lock or ignores it")
 @pytest.mark.usefixtures("coordinator")
-@pytest.mark.parametrize("how", ["sleep", "spin", "stubborn", "lock"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "sleep",
+        "spin",
+        "stubborn",
+        pytest.param("lock", marks=pytest.mark.fault("process: C code holds the GIL of a job that is cancelled")),
+    ],
+)
 async def test_a_running_job_is_cancelled_whatever_it_does(client: Client, how: str) -> None:
     handle = await client.submit(Nap(how=how))
     await said(handle, "napping")

@@ -16,6 +16,7 @@ from tests.lifecycle.hosts import HASTY, Daemon, gone
 from tests.lifecycle.work import Film, KillsTheForkServer, Nap, Note
 
 
+@pytest.mark.fault("process: a coordinator is killed among twenty jobs with child programs")
 async def test_a_coordinator_killed_in_the_middle_of_twenty_jobs_leaves_nothing_and_each_job_is_done_once(
     client: Client, url: str, tmp_path: Path
 ) -> None:
@@ -69,6 +70,7 @@ async def test_a_coordinator_that_stands_still_past_its_lease_loses_its_jobs_and
     assert (await nap.job()).claim == 2
 
 
+@pytest.mark.fault("process: a guardian is killed alone")
 async def test_a_guardian_that_was_killed_is_replaced_and_does_its_duty(client: Client, url: str, tmp_path: Path) -> None:
     film = await client.submit(Film(path=tmp_path / "done", number=1, until=tmp_path / "never"))
     with Daemon(tmp_path / "host", url, **HASTY) as daemon:
@@ -84,6 +86,7 @@ async def test_a_guardian_that_was_killed_is_replaced_and_does_its_duty(client: 
         await gone(family, within=2)
 
 
+@pytest.mark.fault("process: a killed coordinator is started again")
 async def test_a_killed_coordinator_that_is_started_again_takes_its_jobs_back_at_once(
     client: Client, url: str, tmp_path: Path
 ) -> None:
@@ -100,6 +103,7 @@ async def test_a_killed_coordinator_that_is_started_again_takes_its_jobs_back_at
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+@pytest.mark.fault("process: a coordinator is killed while it starts")
 async def test_a_coordinator_killed_at_any_moment_of_its_start_leaves_nothing(url: str, tmp_path: Path) -> None:
     for number in range(8):
         with Daemon(tmp_path / f"host-{number}", url, slots=6) as daemon:
@@ -111,6 +115,7 @@ async def test_a_coordinator_killed_at_any_moment_of_its_start_leaves_nothing(ur
             await until(lambda daemon=daemon: not daemon.family(), within=2)  # type: ignore[misc]
 
 
+@pytest.mark.fault("process: the fork server is killed")
 async def test_a_fork_server_that_is_killed_takes_all_workers_along_and_charges_none_of_their_jobs(
     client: Client, url: str, tmp_path: Path
 ) -> None:

@@ -28,7 +28,11 @@ async def test_a_job_that_raises_is_tried_again_until_it_succeeds(client: Client
 
 @pytest.mark.parametrize(
     ("how", "ending", "code", "number"),
-    [("exit", Ending.CRASHED, 3, None), ("kill", Ending.CRASHED, None, 9), ("segfault", Ending.CRASHED, None, 11)],
+    [
+        pytest.param("exit", Ending.CRASHED, 3, None, marks=pytest.mark.fault("process: a job calls os._exit")),
+        pytest.param("kill", Ending.CRASHED, None, 9, marks=pytest.mark.fault("process: a worker is killed")),
+        pytest.param("segfault", Ending.CRASHED, None, 11, marks=pytest.mark.fault("process: a segmentation fault")),
+    ],
 )
 async def test_a_crash_costs_one_attempt_and_its_cause_is_kept(
     client: Client, how: str, ending: Ending, code: int | None, number: int | None
@@ -101,7 +105,14 @@ async def test_a_typed_error_reaches_the_caller_and_says_whether_to_try_again(cl
     assert (await final.job()).attempt == 1
 
 
-@pytest.mark.parametrize("how", ["sleep", "stubborn", "lock"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "sleep",
+        pytest.param("stubborn", marks=pytest.mark.fault("process: a job swallows its timeout")),
+        pytest.param("lock", marks=pytest.mark.fault("process: C code holds the GIL past the timeout of its job")),
+    ],
+)
 async def test_a_timeout_ends_the_try_whatever_the_job_does(client: Client, how: str) -> None:
     handle = await client.submit(Timed(how=how))
 
@@ -111,6 +122,7 @@ async def test_a_timeout_ends_the_try_whatever_the_job_does(client: Client, how:
     assert await endings(client, handle) == [Ending.TIMED_OUT, Ending.TIMED_OUT]
 
 
+@pytest.mark.fault("process: a job allocates more memory than it may")
 async def test_an_allocation_over_the_limit_ends_as_out_of_memory_with_figures(client: Client) -> None:
     handle = await client.submit(Greedy(in_child=False))
 
@@ -121,6 +133,7 @@ async def test_an_allocation_over_the_limit_ends_as_out_of_memory_with_figures(c
     assert raised.value.cause.ending is Ending.OUT_OF_MEMORY
 
 
+@pytest.mark.fault("process: child programs use more memory than their job may")
 async def test_child_programs_count_against_the_memory_of_their_job(client: Client) -> None:
     handle = await client.submit(Greedy(in_child=True))
 
@@ -134,6 +147,7 @@ async def test_child_programs_count_against_the_memory_of_their_job(client: Clie
 
 
 @pytest.mark.fault("people: a poison job crashes every process it gets")
+@pytest.mark.fault("process: a poison job kills its worker at every attempt")
 async def test_a_job_that_takes_its_worker_down_leaves_its_neighbours_alone(client: Client, tmp_path: Path) -> None:
     poison = await client.submit(Flaky(good_from=9, how="kill"))
     neighbours = await client.submit_many([Count(upto=number) for number in range(1, 9)])

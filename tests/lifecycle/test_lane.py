@@ -54,7 +54,13 @@ async def test_a_program_that_writes_for_ever_holds_up_neither_its_neighbours_no
         assert await yes.cancel() == Cancelled()
 
 
-@pytest.mark.parametrize("how", ["spin", "lock"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param("spin", marks=pytest.mark.fault("process: a job blocks the loop of the lane")),
+        pytest.param("lock", marks=pytest.mark.fault("process: C code holds the GIL of the lane")),
+    ],
+)
 async def test_a_job_that_blocks_the_lane_is_ended_and_the_others_go_on(
     client: Client, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
@@ -75,6 +81,7 @@ async def test_a_job_that_blocks_the_lane_is_ended_and_the_others_go_on(
         assert {(await nap.job()).attempt for nap in naps} == {1}, "others are handed back without charge"
 
 
+@pytest.mark.fault("process: the lane's worker is killed")
 async def test_a_lane_that_was_killed_is_started_again_and_all_its_jobs_finish(
     client: Client, url: str, tmp_path: Path
 ) -> None:
@@ -92,6 +99,7 @@ async def test_a_lane_that_was_killed_is_started_again_and_all_its_jobs_finish(
         assert attempts[:4] == [1] * 4, "only the one whose step ran at that moment, if any, may be charged"
 
 
+@pytest.mark.fault("process: a poison job takes the lane down at every attempt")
 async def test_a_job_that_takes_the_lane_down_each_time_runs_out_of_attempts(client: Client, url: str, tmp_path: Path) -> None:
     async with coordinating(url):
         naps = await client.submit_many([AsyncNap(until=tmp_path / "enough") for _ in range(3)])
@@ -113,6 +121,7 @@ def alive_pid(pid: int) -> bool:
     return True
 
 
+@pytest.mark.fault("process: a job stops the loop of the lane")
 async def test_a_job_that_stops_the_loop_of_the_lane_charges_its_neighbours_nothing(
     client: Client, url: str, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ async def test_fifty_thousand_lines_arrive_complete_and_in_order(client: Client)
 
 
 @pytest.mark.usefixtures("coordinator")
+@pytest.mark.fault("process: a job floods its streams with lines")
 async def test_a_flood_of_raw_output_arrives_complete_and_in_order(client: Client) -> None:
     handle = await client.submit(Chatty(lines=50_000, raw=True))
     await handle.result(timeout=60)

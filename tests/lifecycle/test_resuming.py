@@ -14,6 +14,7 @@ from tests.lifecycle.work import LastStep, Steps
 pytestmark = pytest.mark.usefixtures("coordinator")
 
 
+@pytest.mark.fault("process: a worker is killed between two checkpoints")
 async def test_a_job_whose_worker_was_killed_goes_on_from_its_checkpoint(client: Client, tmp_path: Path) -> None:
     handle = await client.submit(Steps(path=tmp_path / "steps"))
 

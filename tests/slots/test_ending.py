@@ -29,6 +29,13 @@ async def test_a_job_that_returns_has_started_and_ended_with_its_result_and_what
     ("deed", "arguments", "death", "last_word"),
     [
         ("segfault", {}, Death(None, signal.SIGSEGV), "before the fault"),
+        pytest.param(
+            "recurse_in_c",
+            {},
+            Death(None, signal.SIGSEGV),
+            None,
+            marks=pytest.mark.fault("process: a job recurses to the end of C's stack"),
+        ),
         ("exit_with", {"code": 3}, Death(3, None), "before the exit"),
         ("exit_with", {"code": 0}, Death(0, None), "before the exit"),
         ("kill_itself", {}, Death(None, signal.SIGKILL), None),
@@ -57,13 +64,28 @@ async def test_a_worker_killed_from_outside_in_the_middle_of_a_job_is_heard_of(w
 @pytest.mark.parametrize(
     ("name", "ending", "message"),
     [
-        ("SystemExit", Ending.RAISED, "SystemExit: 5"),
-        ("KeyboardInterrupt", Ending.RAISED, "KeyboardInterrupt"),
+        pytest.param("SystemExit", Ending.RAISED, "SystemExit: 5", marks=pytest.mark.fault("process: a job raises SystemExit")),
+        pytest.param(
+            "KeyboardInterrupt",
+            Ending.RAISED,
+            "KeyboardInterrupt",
+            marks=pytest.mark.fault("process: a job raises KeyboardInterrupt"),
+        ),
         ("GeneratorExit", Ending.RAISED, "GeneratorExit"),
         ("MemoryError", Ending.OUT_OF_MEMORY, "MemoryError: none left"),
         ("Unpicklable", Ending.RAISED, "Unpicklable: 1 and 2"),
-        ("Unspeakable", Ending.RAISED, "Unspeakable: <cannot be said: RuntimeError>"),
-        ("ExitsWhenTold", Ending.RAISED, "ExitsWhenTold: <cannot be said: SystemExit>"),
+        pytest.param(
+            "Unspeakable",
+            Ending.RAISED,
+            "Unspeakable: <cannot be said: RuntimeError>",
+            marks=pytest.mark.fault("process: an error that cannot be said"),
+        ),
+        pytest.param(
+            "ExitsWhenTold",
+            Ending.RAISED,
+            "ExitsWhenTold: <cannot be said: SystemExit>",
+            marks=pytest.mark.fault("process: an error whose text asks to exit"),
+        ),
     ],
 )
 async def test_whatever_a_job_raises_is_its_ending_and_the_worker_goes_on(
@@ -85,6 +107,7 @@ async def test_an_error_with_odd_and_endless_text_is_told_within_bounds(worker: 
     assert len(ended.traceback or "") < 40_000
 
 
+@pytest.mark.fault("process: a job recurses without end")
 async def test_endless_recursion_is_an_error_of_its_job(worker: WorkerProcess) -> None:
     ended = await run(worker, "recurse").end()
 
@@ -113,6 +136,7 @@ async def test_a_kind_that_no_module_defines_is_said_so(worker: WorkerProcess) -
 
 
 @pytest.mark.parametrize("delay", [number * 0.0004 for number in range(12)])
+@pytest.mark.fault("process: a worker is killed at any moment of a short job")
 async def test_a_kill_at_any_moment_of_a_short_job_ends_it_once(worker: WorkerProcess, delay: float) -> None:
     ear = run(worker, "say_in_turn", {"rounds": 20})
     await asyncio.sleep(delay)  # not to wait for anything: the moment is the point

@@ -23,6 +23,7 @@ async def test_a_job_finds_no_descriptor_but_its_own_streams_and_the_pipe(worker
     assert all(target.startswith("pipe:") for target in others.values()), others
 
 
+@pytest.mark.fault("process: a job closes all descriptors")
 async def test_a_job_that_closes_all_descriptors_ends_its_worker_alone(worker: WorkerProcess) -> None:
     neighbour = await start()
     ear = run(worker, "close_everything")
@@ -34,6 +35,7 @@ async def test_a_job_that_closes_all_descriptors_ends_its_worker_alone(worker: W
     await neighbour.end()
 
 
+@pytest.mark.fault("process: a job writes a pickle to every descriptor that it finds")
 async def test_a_pickle_written_to_every_descriptor_is_unpickled_by_nobody(worker: WorkerProcess, tmp_path: Path) -> None:
     ear = run(worker, "pickle_everywhere", {"path": str(tmp_path / "harm")})
 
@@ -54,6 +56,7 @@ async def test_a_pickle_written_to_every_descriptor_is_unpickled_by_nobody(worke
         frame(Code.ASK, 1, b'{"number":1,"request":{"verb":"drop tables"}}'),
     ],
 )
+@pytest.mark.fault("process: a job writes garbage to the pipe to its coordinator")
 async def test_frames_that_are_none_of_ours_end_the_worker(worker: WorkerProcess, data: bytes) -> None:
     ear = run(worker, "write_to_pipe", {"data": list(data)})
 

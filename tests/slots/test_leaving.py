@@ -14,7 +14,18 @@ from heavyjobs.slots.process import WorkerProcess
 from tests.slots.ears import run
 
 
-@pytest.mark.parametrize("how", ["plain", "session", "no environment", "daemon", "deaf"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param("plain", marks=pytest.mark.fault("process: a job leaves a child program")),
+        pytest.param("session", marks=pytest.mark.fault("process: a job leaves a child in a session of its own")),
+        pytest.param("no environment", marks=pytest.mark.fault("process: a job leaves a child without its environment")),
+        pytest.param(
+            "daemon", marks=pytest.mark.fault("process: a job leaves a daemon, forked twice, without its environment")
+        ),
+        pytest.param("deaf", marks=pytest.mark.fault("process: a job leaves a child that ignores SIGTERM")),
+    ],
+)
 async def test_processes_that_a_job_left_are_named_in_its_log_and_gone_at_its_end(worker: WorkerProcess, how: str) -> None:
     ear = run(worker, "leave_children", {"how": how})
 
@@ -42,6 +53,7 @@ async def test_processes_of_a_job_that_is_ended_by_force_go_with_it(worker: Work
     assert swept.left == ()
 
 
+@pytest.mark.fault("process: a worker crashes and leaves child programs")
 async def test_processes_of_a_worker_that_crashed_go_with_it(worker: WorkerProcess) -> None:
     ear = run(worker, "leave_children_and_crash")
 
@@ -67,6 +79,7 @@ async def test_a_job_may_use_multiprocessing_again_and_again(worker: WorkerProce
         assert ended.result == "3", ended.traceback
 
 
+@pytest.mark.fault("process: a fork of a job returns from it as well")
 async def test_a_fork_that_comes_back_from_run_is_not_taken_for_the_job(worker: WorkerProcess) -> None:
     ear = run(worker, "fork_and_return")
 

@@ -30,6 +30,7 @@ async def immortal() -> AsyncIterator[WorkerProcess]:
     await die(worker)
 
 
+@pytest.mark.fault("process: a worker cannot be killed")
 async def test_a_worker_that_cannot_be_killed_is_set_aside_and_its_job_told(immortal: WorkerProcess) -> None:
     ear = run(immortal, "hang", {"how": "sleep"})
     await ear.hears("hanging")

@@ -69,6 +69,7 @@ async def test_a_thousand_requests_in_a_flood_of_lines_leave_the_pipe_whole() ->
     await worker.end()
 
 
+@pytest.mark.fault("process: a job ignores SIGTERM and swallows every request to stop")
 async def test_what_ignores_every_request_is_ended_by_force(worker: WorkerProcess) -> None:
     ear = run(worker, "swallow_all")
     await ear.hears("hanging")
@@ -91,6 +92,7 @@ async def test_stacks_are_told_while_c_code_holds_the_interpreters_lock(worker: 
     assert not ear.ends
 
 
+@pytest.mark.fault("process: a job is cancelled while it publishes")
 async def test_a_publish_is_never_cut_in_two(worker: WorkerProcess, tmp_path: Path) -> None:
     path = tmp_path / "out"
     ear = run(worker, "publish", {"path": str(path)}, answer=lambda _: JsonText("true"))

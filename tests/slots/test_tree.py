@@ -37,6 +37,7 @@ def test_a_walk_ends_although_a_number_was_given_to_another_process_meanwhile() 
     assert [process.pid for process in below([1, 3], children)] == [1, 2, 3]
 
 
+@pytest.mark.fault("process: a chain of processes is 150 deep")
 async def test_a_chain_of_shells_is_measured_and_ended(worker: WorkerProcess) -> None:
     ear = run(worker, "nest_processes", {"depth": 150})
     await ear.hears("bottom")
