@@ -97,6 +97,7 @@ def _ended_by_signals(folder: Path | None) -> Generator[None]:
     def interrupt(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background processes ignore it
     signal.signal(signal.SIGTERM, interrupt)
     try:
         yield

@@ -19,7 +19,6 @@ from uuid import uuid4
 import psutil
 
 from heavyjobs.processes import WORKER_MARK
-from heavyjobs.settings import Settings
 from soaking import plan, witness
 from soaking.daemon import HOST
 from soaking.diary import Diary
@@ -267,9 +266,8 @@ def _configuration(name: str, url: str) -> str:
         f"path = [{json.dumps(str(Path(__file__).parents[1]))}]",
         f"database.url = {json.dumps(url)}",
         'database.timeout = "2s"',
-        *(['workers.environment = ["HEAVYJOBS_SOAK*"]'] if "workers" in Settings.model_fields else []),
         "queues.default.slots = 2",
-        'workers.environment = ["*"]',
+        'workers.environment = ["HEAVYJOBS_SOAK*"]',
         *(f"coordinator.{key} = {json.dumps(value)}" for key, value in coordinator.items()),
     ]
     return "\n".join(lines) + "\n"
