@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from heavyjobs.testing.postgres import postgres_server
+from soaking.cast import StoreName
 from soaking.databases import POSTGRES_SETTINGS
 from soaking.figures import Figures, console, show
-from soaking.plan import StoreName, make
+from soaking.plan import make
 from soaking.running import soak
 from soaking.witness import written_in
 

@@ -13,10 +13,11 @@ from uuid import UUID
 from heavyjobs import Client, Handle
 from heavyjobs.model import ClaimKey, CoordinatorRecord, Ending, InvocationRecord
 from heavyjobs.store.protocol import Store
+from soaking.cast import FORFEIT_SECONDS, STEADY
 from soaking.diary import Diary
 from soaking.hosts import Death, Host, until
 from soaking.jobs import Done, Quick, Refused, Soaked, Waits
-from soaking.plan import FORFEIT_SECONDS, STEADY, How, Ordered
+from soaking.orders import How, Ordered
 from soaking.traffic import Traffic
 from soaking.witness import Seen
 

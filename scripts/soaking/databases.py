@@ -14,7 +14,7 @@ import psycopg
 from heavyjobs.store import open_store
 from heavyjobs.testing.postgres import PostgresServer
 from heavyjobs.testing.proxy import FaultyProxy
-from soaking.plan import CLIENT, HOSTS
+from soaking.cast import CLIENT, HOSTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,13 @@ from typing import Final, TypeAlias
 import psycopg
 
 from soaking import on_connections, on_hosts, on_postgres, on_sqlite
+from soaking.cast import DATABASE
 from soaking.databases import Database
 from soaking.diary import Diary
 from soaking.hosts import Host
 from soaking.pace import Pace
-from soaking.plan import DATABASE, ON_HOSTS, Fault, Plan
+from soaking.plan import Fault, Plan
+from soaking.sorts import ON_HOSTS
 
 Doing: TypeAlias = Callable[[], Awaitable[bool]]
 

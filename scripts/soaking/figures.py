@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.table import Table
 
-from soaking.plan import FORFEIT_SECONDS, LEASE_SECONDS
+from soaking.cast import FORFEIT_SECONDS, LEASE_SECONDS
 
 console = Console(highlight=False)
 if not console.is_terminal:

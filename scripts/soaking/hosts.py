@@ -18,10 +18,10 @@ from uuid import uuid4
 
 import psutil
 
-from heavyjobs.processes import WORKER_MARK
-from soaking import plan, witness
+from soaking import cast, witness
 from soaking.daemon import HOST
 from soaking.diary import Diary
+from soaking.family import carrying
 
 SOAK: Final = "HEAVYJOBS_SOAK"
 LIFE: Final = "HEAVYJOBS_SOAK_LIFE"
@@ -191,72 +191,18 @@ async def until(holds: Callable[[], object], *, within: float) -> bool:
     return True
 
 
-# -- processes, by what they carry and what they are
-
-
-def carrying(variable: str, value: str) -> list[psutil.Process]:
-    """All live processes of this machine that were started with that variable."""
-    found: list[psutil.Process] = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.environ().get(variable) == value and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
-
-
-def guardians(host: Host) -> list[psutil.Process]:
-    return [process for process in host.family() if "heavyjobs.slots.guardian" in _words(process)]
-
-
-def fork_servers(host: Host) -> list[psutil.Process]:
-    return [process for process in host.family() if _forks(process) and not _leads(process)]
-
-
-def workers(host: Host, *, lane: bool) -> list[psutil.Process]:
-    """Those in slots, or the lane (known by what its jobs have noted). They come of the fork server, but lead sessions."""
-    noted = {int(path.name) for path in witness.lanes().glob("*")}
-    found = [process for process in host.family() if _forks(process) and _leads(process)]
-    return [process for process in found if (process.pid in noted) is lane]
-
-
-def programs(host: Host) -> list[psutil.Process]:
-    """What jobs have started."""
-    found: list[psutil.Process] = []
-    for process in host.family():
-        with suppress(psutil.Error, OSError):
-            if WORKER_MARK in process.environ():
-                found.append(process)
-    return found
-
-
-def _words(process: psutil.Process) -> str:
-    with suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
-
-
-def _forks(process: psutil.Process) -> bool:
-    return "multiprocessing.forkserver" in _words(process)
-
-
-def _leads(process: psutil.Process) -> bool:
-    with suppress(OSError):
-        return os.getsid(process.pid) == process.pid
-    return False
-
-
 # -- configuration
 
 
 def _configuration(name: str, url: str) -> str:
     coordinator: dict[str, object] = {
         "name": name,
-        "tick_every": plan.TICK_SECONDS,
-        "lease": plan.LEASE_SECONDS,
-        "kill": plan.KILL_SECONDS,
-        "forfeit_after": plan.FORFEIT_SECONDS,
+        "tick_every": cast.TICK_SECONDS,
+        "lease": cast.LEASE_SECONDS,
+        "kill": cast.KILL_SECONDS,
+        "forfeit_after": cast.FORFEIT_SECONDS,
         "poll_every": 0.5,
-        "drain": plan.DRAIN_SECONDS,
+        "drain": cast.DRAIN_SECONDS,
         "cpus": 100,
         "memory": "100GiB",
     }

@@ -12,7 +12,8 @@ from typing import Final
 import psutil
 
 from soaking.diary import Diary
-from soaking.hosts import Host, fork_servers, guardians, programs, until, workers
+from soaking.family import fork_servers, guardians, programs, workers
+from soaking.hosts import Host, until
 from soaking.plan import Fault
 from soaking.witness import now
 
@@ -29,12 +30,12 @@ OF_COORDINATORS: Final = frozenset(
 )
 """One after the other: with its guardian gone, a coordinator that is stopped has nobody who ends its jobs."""
 
-_FINDERS: Final[Mapping[str, Callable[[Host], Sequence[psutil.Process]]]] = {
+_FINDERS: Final[Mapping[str, Callable[[Sequence[psutil.Process]], Sequence[psutil.Process]]]] = {
     "fork server killed": fork_servers,
-    "lane killed": lambda host: workers(host, lane=True),
+    "lane killed": lambda family: workers(family, lane=True),
     "child program killed": programs,
-    "worker killed": lambda host: workers(host, lane=False),
-    "worker stopped for a while": lambda host: workers(host, lane=False),
+    "worker killed": lambda family: workers(family, lane=False),
+    "worker stopped for a while": lambda family: workers(family, lane=False),
 }
 
 NEW_GUARDIAN_SECONDS: Final = 20.0
@@ -69,10 +70,10 @@ async def _to_coordinator(fault: Fault, host: Host, diary: Diary) -> bool:
 
 async def _to_process(fault: Fault, host: Host) -> bool:
     find = _FINDERS[fault.kind]
-    await until(lambda: find(host), within=APPEAR_SECONDS)
+    await until(lambda: find(host.family()), within=APPEAR_SECONDS)
     if fault.kind == "worker stopped for a while":
-        return await _stop_one(find(host), fault.seconds)
-    return _kill(find(host))
+        return await _stop_one(find(host.family()), fault.seconds)
+    return _kill(find(host.family()))
 
 
 async def _end(host: Host, fault: Fault, *numbers: signal.Signals) -> bool:
@@ -97,11 +98,11 @@ async def _stop(host: Host, seconds: float) -> bool:
 
 async def _kill_guardian(host: Host, diary: Diary) -> bool:
     """Kill it, and wait for the next one."""
-    old = guardians(host)
+    old = guardians(host.family())
     if not _kill(old):
         return False
     killed_at, life = now(), host.process
-    if not await until(lambda: host.process is not life or {*guardians(host)} - {*old}, within=NEW_GUARDIAN_SECONDS):
+    if not await until(lambda: host.process is not life or {*guardians(host.family())} - {*old}, within=NEW_GUARDIAN_SECONDS):
         diary.wrong("guardian", f"{host.name} had no new guardian {now() - killed_at:.1f} s after the old one was killed")
     return True
 

@@ -20,11 +20,13 @@ import psycopg
 from heavyjobs import Client, JobState, StoreUnavailable, WrongState
 from heavyjobs.client.submitting import draft, insert
 from heavyjobs.store.protocol import Brief, NewJob, Store, Submitted
+from soaking.cast import CLIENT
 from soaking.databases import Database
 from soaking.diary import Diary
 from soaking.lines import complete
+from soaking.orders import How, Ordered
 from soaking.pace import Pace
-from soaking.plan import CLIENT, How, Ordered, Plan
+from soaking.plan import Plan
 from soaking.witness import now
 
 OUTSTANDING_MAX: Final = 40
