@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 MASK: Final = "***"
-_PASSWORD: Final = re.compile(r"(?P<before>^[a-z][a-z0-9+.-]*://[^:@/?#]*):.*@", re.IGNORECASE | re.DOTALL)
+_PASSWORD: Final = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*:/{1,3}[^:@/?#]*):.*@", re.IGNORECASE | re.DOTALL)
 _PARAMETER: Final = re.compile(r"(?P<before>[?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&#]*", re.IGNORECASE)
 
 

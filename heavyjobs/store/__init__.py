@@ -39,8 +39,8 @@ def open_store(url: str, options: StoreOptions | None = None) -> Store:
 def _scheme(url: str) -> str:
     try:
         return urlsplit(url).scheme
-    except ValueError as error:
-        raise ConfigurationError(f"database URL: {error}; use {_FORMS}") from None
+    except ValueError:  # whose text may quote half a password
+        raise ConfigurationError(f"database URL: its host makes no sense; use {_FORMS}") from None
 
 
 def options_of(database: DatabaseSettings) -> StoreOptions:

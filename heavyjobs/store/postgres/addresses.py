@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from heavyjobs.errors import ConfigurationError
 
 KEEPALIVE_SECONDS: Final = 10
+
+_UNQUOTED: Final = re.compile(r"\w+://(?:[^/]*@[^/]*@|[^?]*/[^?]*@)", re.DOTALL)
+"""A URL that says something else than was meant: what libpq would take for a host or a database may be half a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,16 @@ def address(url: str, *, timeout_seconds: float) -> Address:
 
 
 def _parameters(url: str) -> Mapping[str, str | int | None]:
+    if _UNQUOTED.match(url):
+        raise _refused("an @ or / in its user, password or database name is not percent-encoded")
     try:
         given = conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
         secret = "@" in url or "password" in url
         raise _refused("not a URL of PostgreSQL" if secret else str(error).strip()) from None
     if wrong := [port for port in str(given.get("port", "")).split(",") if port and not port.isdecimal()]:
-        raise _refused(f"{wrong[0]!r} is not a port")
+        # With an @ anywhere it may be a piece of a password.
+        raise _refused("its port is no number" if "@" in url else f"{wrong[0]!r} is not a port")
     return given
 
 

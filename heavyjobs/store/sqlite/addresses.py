@@ -32,9 +32,10 @@ def database_path(url: str) -> Path:
     parts = urlsplit(url)
     name = unquote(parts.path.removeprefix("/"))
     if parts.netloc:
-        raise ConfigurationError(f"database URL: {url} names a host; use {FORMS}")
+        # Not shown, nor are options: there may be a password in them, where one was needed before.
+        raise ConfigurationError(f"database URL: {parts.scheme}://… names a host; use {FORMS}")
     if parts.query or parts.fragment:
-        raise ConfigurationError(f"database URL: {url} has options, SQLite takes none; use {FORMS}")
+        raise ConfigurationError(f"database URL: {parts.scheme}://{parts.path} has options, SQLite takes none; use {FORMS}")
     if not name or ":memory:" in name:
         raise ConfigurationError(f"database URL: {url} names no file, and jobs in memory would be lost; use {FORMS}")
     try:
