@@ -57,7 +57,9 @@ def load(path: Path | None, environ: Mapping[str, str], *, database: str | None 
         found = gather(path, environ, database=database)
         settings = _valid(found)
     except RecursionError:
-        raise ConfigurationError(f"{path or 'environment'}: values nested too deeply; none needs more than four levels") from None
+        raise ConfigurationError(
+            f"{path or 'environment'}: values nested too deeply; none needs more than four levels"
+        ) from None
     if found.problems:
         raise ConfigurationError("\n".join(found.problems))
     return settings

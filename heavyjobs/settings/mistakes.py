@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, get_args, get_origin
+from typing import TYPE_CHECKING, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -38,7 +38,9 @@ def _reason(problem: ErrorDetails, place: Place, *, hidden: bool) -> str:
             keys = f"with the keys {', '.join(_keys(place))}" if _keys(place) else "of names"
             return f"{_shown(problem['input'], hidden=hidden)} does not do; it is a table {keys}"
         case "relation" | "value_error":
-            return problem["msg"].removeprefix("Value error, ")
+            given = str(problem["input"])
+            shown = without_secrets(given)
+            return problem["msg"].removeprefix("Value error, ").replace(given, shown).replace(repr(given), repr(shown))
         case _:
             reason = problem["msg"].removeprefix("Input should be ").partition(", unable to ")[0]
             reason = f"a number {reason}" if reason.startswith(("greater", "less")) else reason
@@ -48,8 +50,21 @@ def _reason(problem: ErrorDetails, place: Place, *, hidden: bool) -> str:
 def _shown(value: object, *, hidden: bool) -> str:
     if hidden:
         return "the secret"
-    text = json.dumps(without_secrets(value) if isinstance(value, str) else value, ensure_ascii=False, default=str)
+    text = json.dumps(_masked(value), ensure_ascii=False, default=str)
     return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _masked(value: object) -> object:
+    """The value, without the secrets of the URLs in it."""
+    match value:
+        case str():
+            return without_secrets(value)
+        case dict():
+            return {key: _masked(item) for key, item in cast("dict[str, object]", value).items()}
+        case list():
+            return [_masked(item) for item in cast("list[object]", value)]
+        case _:
+            return value
 
 
 def _instead(place: Place) -> str:

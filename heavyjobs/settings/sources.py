@@ -44,6 +44,10 @@ class Found:
             if origin := self.origins.get(place[:length]):
                 rest = ".".join(place[length:])
                 return f"{origin}: {rest}: " if rest else f"{origin}: "
+        # What came from below a place made a table of it.
+        for below, origin in self.origins.items():
+            if below[: len(place)] == place:
+                return f"{origin}: "
         return f"{self.file or 'configuration'}: {'.'.join(place)}: "
 
 
@@ -72,6 +76,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not TOML: {str(error)[:1].lower()}{str(error)[1:]}") from None
+    except ValueError:
+        raise ConfigurationError(f"{path}: a number of more than 4,300 digits; write a shorter one") from None
 
 
 def _overlay(found: Found, name: str, text: str) -> None:
@@ -126,7 +132,7 @@ def _value(text: str) -> Any:
     if text.startswith(("[", "{")):
         try:
             return tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             return text
     return text
 
