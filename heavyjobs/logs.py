@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from json.encoder import encode_basestring
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
@@ -17,6 +17,12 @@ from heavyjobs.values import visible
 
 LINE_MAX_CHARS: Final = 16 << 10
 """Longer lines are cut into several, each but the last marked as continued."""
+
+_SOURCES: Final = frozenset(source.value for source in Source)
+_TIME_MAX: Final = 253_402_214_400
+"""The last day that has a date."""
+
+_UNREADABLE: Final = "this cannot be read: the job has written to its worker's pipe itself"
 
 
 def encode_lines(time: float, source: Source, level: int | None, text: str, *, goes_on: bool = False) -> list[bytes]:
@@ -51,10 +57,20 @@ def join_lines(lines: Iterable[bytes]) -> str:
 
 
 def decode_chunk(claim: int, first: int, data: str) -> Iterator[LogLine]:
-    """Read a chunk's lines, numbered from `first`."""
+    """Read a chunk's lines, numbered from `first`; what is no line of ours says so in its place."""
     try:
-        lines: list[list[Any]] = orjson.loads(data)
+        found: object = orjson.loads(data)
     except orjson.JSONDecodeError:
-        lines = [[0.0, Source.HEAVYJOBS, 40, "these lines cannot be read: the job has written to its worker's pipe itself"]]
-    for number, line in enumerate(lines, first):
-        yield LogLine(claim, number, line[0], Source(line[1]), line[2], line[3], len(line) > 4)
+        found = None
+    for number, line in enumerate(cast("list[object]", found) if isinstance(found, list) else [None], first):
+        yield _line(claim, number, line)
+
+
+def _line(claim: int, number: int, line: Any) -> LogLine:
+    try:
+        time, source, level, text = line[:4]
+        if isinstance(text, str) and (level is None or isinstance(level, int)) and 0 <= time < _TIME_MAX:
+            return LogLine(claim, number, time, Source(source), level, text, len(line) > 4)
+    except (TypeError, ValueError, KeyError):
+        pass
+    return LogLine(claim, number, 0.0, Source.HEAVYJOBS, 40, _UNREADABLE)
