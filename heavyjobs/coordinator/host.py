@@ -51,6 +51,17 @@ def is_gone(other: SessionSeen, *, here: Session) -> bool:
     return True
 
 
+def is_stopped(other: SessionSeen, *, here: Session) -> bool:
+    """Whether a session's process is known to stand still, so that it can end nothing: of this host and boot, and stopped."""
+    if (other.host, other.boot_id) != (here.host, here.boot_id):
+        return False
+    with suppress(psutil.NoSuchProcess):
+        return (
+            abs(started_at(other.pid) - other.pid_started) <= 1 and psutil.Process(other.pid).status() == psutil.STATUS_STOPPED
+        )
+    return False
+
+
 def confinement_of(workers: WorkerSettings) -> Confinement:
     """What the configuration allows to user code.
 

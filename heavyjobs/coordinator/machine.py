@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
-from heavyjobs.coordinator.host import is_gone, new_session
+from heavyjobs.coordinator.host import is_gone, is_stopped, new_session
 from heavyjobs.coordinator.lease import Lease
 from heavyjobs.events import WorkerOptions
 from heavyjobs.model import Session
@@ -38,6 +38,10 @@ class Machine:
         """Whether a session's process is known to be gone."""
         return is_gone(other, here=here)
 
+    def is_helpless(self, other: SessionSeen, *, here: Session) -> bool:
+        """Whether a session's process is known to be gone or stopped: what it has started, it cannot end."""
+        return self.is_gone(other, here=here) or is_stopped(other, here=here)
+
     # -- processes
 
     async def probe(self, asked: Asked) -> Probed:
@@ -62,7 +66,7 @@ class Machine:
         end(*roots, seconds=seconds)
 
     async def end_left_by(self, gone: SessionSeen) -> None:
-        """End what a coordinator of this host has left running whose process is gone."""
+        """End what a coordinator of this host has left running whose process is gone, or stopped."""
         await asyncio.to_thread(end_left_by, gone.pid, gone.pid_started)
 
     # -- memory

@@ -111,8 +111,8 @@ class Ticking:
 
     async def _forfeit(self, silent: SessionSeen) -> None:
         try:
-            if self._machine.is_gone(silent, here=self._session):
-                # What it started may still be at work: its guardian is about to end it, or was killed as well.
+            if self._machine.is_helpless(silent, here=self._session):
+                # What it started may still be at work: its guardian is about to end it, or is as helpless.
                 await self._machine.end_left_by(silent)
             taken = await self._store.forfeit(
                 self._session.id,

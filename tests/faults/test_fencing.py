@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from pathlib import Path
 from typing import get_args
 
@@ -27,12 +28,13 @@ async def test_a_coordinator_that_was_stopped_changes_nothing_any_more(client: C
         workers = stopped.workers()
         await stopped.stand_still(client)
 
-        await gone(workers, within=3)
+        await gone(workers, within=10)
 
         await taken_over_and_woken(client, url, tmp_path, stopped, zombies)
         assert acts_of(tmp_path, attempt=1) == set(), "their workers were gone before they could act"
 
 
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.fault("fencing: a coordinator and its guardian are stopped past its claims and go on")
 async def test_workers_that_nobody_could_end_change_nothing_either(client: Client, url: str, tmp_path: Path) -> None:
     with Daemon(tmp_path / "stopped", url, slots=len(ACTS), modules=MODULES, **HASTY) as stopped:
@@ -43,9 +45,10 @@ async def test_workers_that_nobody_could_end_change_nothing_either(client: Clien
 
         await taken_over_and_woken(client, url, tmp_path, stopped, zombies, acting=True)
 
-        await gone(workers, within=5)
+        await gone(workers, within=10)
 
 
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.fault("fencing: a coordinator is stopped past its claims, its guardian killed meanwhile")
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 async def test_a_coordinator_that_wakes_up_without_a_guardian_ends_its_workers_itself(
@@ -59,7 +62,30 @@ async def test_a_coordinator_that_wakes_up_without_a_guardian_ends_its_workers_i
 
         await taken_over_and_woken(client, url, tmp_path, stopped, zombies, acting=True)
 
-        await gone(workers, within=5)
+        await gone(workers, within=10)
+
+
+@pytest.mark.fault("fencing: a coordinator and its guardian are stopped, and another on their host takes the jobs")
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+async def test_who_takes_the_jobs_of_a_stopped_coordinator_on_its_host_ends_its_workers_first(
+    client: Client, url: str, tmp_path: Path
+) -> None:
+    with Daemon(tmp_path / "stopped", url, slots=len(ACTS), modules=MODULES, **HASTY) as stopped:
+        zombies = await submitted(client, tmp_path)
+        workers = stopped.workers()
+        stopped.guardian().suspend()
+        await stopped.stand_still(client)
+
+        await taken_over_and_woken(client, url, tmp_path, stopped, zombies)
+
+        assert acts_of(tmp_path, attempt=1) == set(), "their workers were gone before they could act"
+        await gone(workers, within=0)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coordinators of this process are on another host than the others, by their word."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
 
 
 async def submitted(client: Client, folder: Path) -> list[AnyHandle]:

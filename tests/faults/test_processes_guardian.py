@@ -39,7 +39,7 @@ async def test_a_guardian_ends_c_code_that_looks_at_nothing(
 
         daemon.signal(number)
 
-        await gone(workers, within=5)
+        await gone(workers, within=10)
 
 
 @linux_only
@@ -58,7 +58,7 @@ async def test_the_kernel_ends_workers_and_their_programs_when_coordinator_and_g
 
         await killed_with_its_guardian(daemon)
 
-        await gone(family - fled, within=5)
+        await gone(family - fled, within=10)
         for process in fled:
             assert lives(process), "only a guardian finds it, or whoever takes the job"
             process.kill()
