@@ -20,8 +20,8 @@ SAMPLE_SECONDS: Final = 0.2
 GROWTH_MAX_BYTES: Final = 48 << 20
 """Buffers and pools that were never used before stay below it; a leak of some KiB per fault does not, in some hours."""
 
-GROWTH_MAX_DESCRIPTORS: Final = 16
-"""What pools of connections and spare workers may differ by."""
+GROWTH_MAX_DESCRIPTORS: Final = 40
+"""What pools of connections, and workers that stood in for waiting parents, may differ by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from typing import Final
 
@@ -53,7 +54,7 @@ async def inflict(fault: Fault, database: Database) -> bool:
         case _:
             what = "hold"
     arguments = ("-S", "-c", _OTHER, str(database.path), what, str(fault.seconds))
-    other = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+    other = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert other.stdout is not None  # noqa: S101 - for the type checker
     try:
         said = await other.stdout.readline()

@@ -128,7 +128,8 @@ def _job(dice: random.Random, number: int, outputs: Path) -> Soaked:
             number=number,
             lines=dice.choices([0, dice.randrange(1, 20), dice.randrange(20, 300), 2000], [40, 40, 18, 2])[0],
             short=round(dice.uniform(0, 0.1), 3),
-            long=round(dice.choice([dice.uniform(0, 0.4), dice.uniform(0.3, 2.5)]), 3),
+            # Some last longer than it takes to be declared dead: only these can be met by a second copy of themselves.
+            long=round(dice.choices([dice.uniform(0, 0.4), dice.uniform(0.3, 2.5), dice.uniform(4, 9)], [45, 40, 15])[0], 3),
             good_from=dice.choice([2, 2, 3]),
             way=dice.choice(WAYS),
             few=dice.randrange(1, 4),
