@@ -255,6 +255,8 @@ class Invocation:
         if self.stop is not Stop.LOST:
             self.end = self._end(came, bill)
         self.over.set()
+        # It may have been paused at one of this one's last lines, and nobody else would have it read again.
+        self.worker.resume()
         self._desk.finished(self, worn=worn)
 
     def _end(self, came: Ended | Death, bill: Bill) -> End:
