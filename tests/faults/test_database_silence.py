@@ -11,7 +11,7 @@ import pytest
 from heavyjobs import Client
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import StoreOptions
+from heavyjobs.store.protocol import StoreOptions, Topic
 from heavyjobs.testing.contract.harness import register, submit
 from heavyjobs.testing.proxy import FaultyProxy, Link
 from tests.lifecycle.asking import until
@@ -61,6 +61,18 @@ async def test_a_tick_on_a_silent_connection_is_given_on_another_within_the_same
         proxy.freeze(proxy.links.__contains__)
 
         assert (await store.tick(session, [])).number in {2, 3}
+
+
+@pytest.mark.fault("database: all connections silent for good, the server reachable")
+async def test_a_call_on_a_silent_connection_is_made_on_another_once_the_listener_has_found_that_one_answers(
+    proxy: FaultyProxy,
+) -> None:
+    """Alone it would wait for its whole time."""
+    async with PostgresStore(proxy.url, StoreOptions(timeout_seconds=45.0)) as store, store.wakeups([Topic.READY]):
+        [job] = await submit(store)
+        proxy.freeze(proxy.links.__contains__)
+
+        assert await store.get(job) is not None
 
 
 @pytest.mark.fault("database: the listener's backend killed alone")

@@ -85,6 +85,7 @@ class Database:
         self._pool: Final = self._new_pool("heavyjobs", least=1, most=options.connections)
         # Opened by the first tick: a client never ticks.
         self._control: Final = self._new_pool("heavyjobs-control", least=0, most=1)
+        self._in_use: Final[dict[Connection, float]] = {}
         self._renewed_at: Final = {self._pool: 0.0, self._control: 0.0}
 
     async def open(self) -> None:
@@ -169,7 +170,7 @@ class Database:
         """
         async with pool.connection() as connection:
             taken = time.monotonic()
-            with broken_off(connection, limit):
+            with broken_off(connection, limit), self._known(connection, taken if limit else None):
                 try:
                     yield Talk(connection, self._options.notify)
                 except HeavyjobsError:
@@ -179,6 +180,23 @@ class Database:
                     if casts_doubt(error) or _is_over(limit):
                         await self._doubt(pool, taken)
                     raise
+
+    @contextmanager
+    def _known(self, connection: Connection, taken: float | None) -> Generator[None]:
+        """Have it among those that `give_up_silent` may break off."""
+        if taken is not None:
+            self._in_use[connection] = taken
+        try:
+            yield
+        finally:
+            self._in_use.pop(connection, None)
+
+    async def give_up_silent(self, since: float) -> None:
+        """The network has forgotten a connection: have new ones for all that were made, or waited upon, before `since`."""
+        for connection in [connection for connection, taken in self._in_use.items() if taken < since]:
+            break_off(connection)
+        for pool in self._renewed_at:
+            await self._doubt(pool, since)
 
     async def _doubt(self, pool: Pool, since: float) -> None:
         """Where one connection is lost or silent, those that are idle often are too: have new ones, unasked.

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Collection
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final, Self, TypeVar
 
@@ -98,12 +99,23 @@ class Listener:
     Args:
         timeout_seconds: of a call; an answer to the listener has no longer than `ANSWER_SECONDS`.
         named: whether the address was named for listening, and not only as the database's.
+        on_silence: told since when the server had not answered, once it answers on another connection: so it was the
+            connection, and others as old may be as silent.
     """
 
-    def __init__(self, address: Address, *, timeout_seconds: float, named: bool = False) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        timeout_seconds: float,
+        named: bool = False,
+        on_silence: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
         self._address: Final = address
         self._answer_seconds: Final = min(ANSWER_SECONDS, timeout_seconds)
         self._named: Final = named
+        self._on_silence: Final = on_silence
+        self._silent_since: float | None = None
         self._mailboxes: Final[set[Mailbox]] = set()
         self._task: asyncio.Task[None] | None = None
         self._tried: Final = asyncio.Event()
@@ -150,6 +162,7 @@ class Listener:
                         break
                     await self._within(connection, connection.execute("LISTEN heavyjobs"))
                     patience.renew()
+                    await self._tell_of_silence()
                     self._listening = True
                     for mailbox in self._mailboxes:
                         mailbox.put_all()
@@ -174,8 +187,17 @@ class Listener:
 
     async def _within(self, connection: Connection, asking: Awaitable[T]) -> T:
         """The connection is broken off when no answer comes: psycopg would first wait for the server to confirm a cancel."""
-        breaking = asyncio.get_running_loop().call_later(self._answer_seconds, break_off, connection)
+        breaking = asyncio.get_running_loop().call_later(self._answer_seconds, self._give_up, connection, time.monotonic())
         try:
             return await asking
         finally:
             breaking.cancel()
+
+    def _give_up(self, connection: Connection, asked_at: float) -> None:
+        self._silent_since = asked_at
+        break_off(connection)
+
+    async def _tell_of_silence(self) -> None:
+        since, self._silent_since = self._silent_since, None
+        if since is not None and self._on_silence is not None:
+            await self._on_silence(since)

@@ -47,7 +47,12 @@ class PostgresStore:
         self._where: Final = where.shown
         self._options: Final = options
         self._database: Final = Database(where, options)
-        self._listener: Final = Listener(direct, timeout_seconds=options.timeout_seconds, named=options.listen_url is not None)
+        self._listener: Final = Listener(
+            direct,
+            timeout_seconds=options.timeout_seconds,
+            named=options.listen_url is not None,
+            on_silence=None if options.listen_url else self._database.give_up_silent,
+        )
 
     @property
     def url(self) -> str:
