@@ -37,7 +37,16 @@ from heavyjobs.model import (
     short_id,
 )
 from heavyjobs.scratch import make_scratch, remove_scratch
-from heavyjobs.values import CHECKPOINT_MAX_BYTES, RESULT_MAX_BYTES, STATUS_MAX_BYTES, JsonText, encode, encode_typed, visible
+from heavyjobs.values import (
+    CHECKPOINT_MAX_BYTES,
+    RESULT_MAX_BYTES,
+    STATUS_MAX_BYTES,
+    JsonText,
+    encode,
+    encode_typed,
+    exact_serializer,
+    visible,
+)
 
 if TYPE_CHECKING:
     from heavyjobs.job import Job
@@ -213,8 +222,7 @@ class _Base(Generic[S, E]):
 
     def _keep(self, model: BaseModel) -> events.Checkpoint:
         what = f"the checkpoint of {self._assignment.kind}"
-        serializer = type(model).__pydantic_serializer__
-        self._checkpoint = encode_typed(serializer, model, what=what, max_bytes=CHECKPOINT_MAX_BYTES)
+        self._checkpoint = encode_typed(exact_serializer(type(model)), model, what=what, max_bytes=CHECKPOINT_MAX_BYTES)
         return events.Checkpoint(self._checkpoint)
 
     def _new_children(self, jobs: Sequence[Job[Any, Any, Any]], key: str | None) -> list[events.Spawn]:

@@ -20,14 +20,14 @@ from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Final, Generic, Never, Self, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from typing_extensions import NoDefault, TypeVar, override
 
 from heavyjobs.context import EitherContext
 from heavyjobs.errors import InvalidParameters, JobDefinitionError, UnknownKind, Unstorable
 from heavyjobs.model import E, Policy, R, S
 from heavyjobs.units import Duration, Size, seconds, size_bytes
-from heavyjobs.values import PARAMETERS_MAX_BYTES, JsonText, decode, encode, encode_typed
+from heavyjobs.values import PARAMETERS_MAX_BYTES, JsonText, decode, encode, encode_typed, exact_serializer
 
 N = TypeVar("N", int, float)
 T = TypeVar("T")
@@ -188,7 +188,7 @@ class Job(BaseModel, Generic[R, S, E]):
             Unstorable: too large, or with values that JSON or a database cannot hold.
             InvalidParameters: they would not be accepted again when run, or a secret is among them.
         """
-        text = encode_typed(self.__pydantic_serializer__, self, what=self.kind, max_bytes=PARAMETERS_MAX_BYTES)
+        text = encode_typed(exact_serializer(type(self)), self, what=self.kind, max_bytes=PARAMETERS_MAX_BYTES)
         again = self.parse(self.version, text)
         if masked := [name for name in type(self).model_fields if _is_masked(getattr(self, name), getattr(again, name))]:
             raise InvalidParameters(self.kind, [(name, _NO_SECRETS) for name in masked])
@@ -214,7 +214,7 @@ class Job(BaseModel, Generic[R, S, E]):
         """
         try:
             if version != cls.version:
-                upgraded = cls.upgrade(version, decode(text))
+                upgraded = cls.upgrade(version, _plain(cls.kind, text))
                 text = encode(upgraded, what=f"{cls.kind}.upgrade", max_bytes=PARAMETERS_MAX_BYTES)
             return cls.model_validate_json(text)
         except ValidationError as error:
@@ -335,11 +335,9 @@ def _has_secret(value: object) -> bool:
 
 @cache
 def _adapter(of: Any) -> TypeAdapter[Any]:
-    try:
-        # By default pydantic writes a NaN that stands in an `Any` as null; kept, it is refused when the value is stored.
-        return TypeAdapter(of, config=ConfigDict(ser_json_inf_nan="constants"))
-    except PydanticUserError:
-        return TypeAdapter(of)  # a model has a configuration of its own
+    adapter = TypeAdapter[Any](of)
+    adapter.serializer = exact_serializer(of)
+    return adapter
 
 
 @cache
@@ -375,6 +373,13 @@ def _filled(argument: Any, by: Callable[[Any], Any]) -> Any:
 def _default(variable: Any) -> Any:
     default = getattr(variable, "__default__", NoDefault)
     return Any if default is NoDefault else default
+
+
+def _plain(kind: str, text: str | bytes) -> Any:
+    try:
+        return decode(text)
+    except ValueError as error:
+        raise InvalidParameters(kind, [("parameters", f"not JSON: {error}")]) from None
 
 
 def problems(error: ValidationError, model: type[BaseModel] | None = None) -> list[tuple[str, str]]:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NewType, cast
 
 import orjson
+from pydantic import TypeAdapter
+from pydantic_core import SchemaSerializer
 
 from heavyjobs.errors import Unstorable
 from heavyjobs.units import show_bytes
 
 if TYPE_CHECKING:
-    from pydantic_core import SchemaSerializer
+    from pydantic_core import CoreConfig, CoreSchema
 
 JsonText = NewType("JsonText", str)
 """JSON that passed this edge."""
@@ -50,6 +53,18 @@ def encode(value: object, *, what: str, max_bytes: int) -> JsonText:
             "store it in a file or object and pass its path"
         )
     return JsonText(data.decode())
+
+
+@cache
+def exact_serializer(of: Any) -> SchemaSerializer:
+    """What turns values of a type into plain data, leaving NaN and infinities in an `Any` as they are, to be refused.
+
+    By default pydantic makes them None; a model that says something else about them itself has its way.
+    """
+    schema = cast("dict[str, Any]", TypeAdapter(of).core_schema)
+    root = schema["schema"] if schema["type"] == "definitions" else schema
+    config = {"ser_json_inf_nan": "constants", **root.get("config", {})}
+    return SchemaSerializer(cast("CoreSchema", schema), cast("CoreConfig", config))
 
 
 def encode_typed(serializer: SchemaSerializer, value: object, *, what: str, max_bytes: int) -> JsonText:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter
 
 from heavyjobs.errors import Unstorable
-from heavyjobs.values import decode, encode, encode_typed
+from heavyjobs.values import decode, encode, encode_typed, exact_serializer
 from tests.fuzz.anything import VALUES, nested
 from tests.fuzz.effort import effort
 
@@ -46,7 +46,7 @@ def test_any_value_is_stored_as_it_is_or_refused(value: object) -> None:
 def test_any_value_in_a_field_of_any_type_is_stored_as_it_is_or_refused(value: object, number: float) -> None:
     result = Loose.model_construct(value=value, items={"x": value}, number=number)
     try:
-        text = encode_typed(LOOSE.serializer, result, what="the result", max_bytes=1 << 20)
+        text = encode_typed(exact_serializer(Loose), result, what="the result", max_bytes=1 << 20)
     except Unstorable:
         return
 
