@@ -118,7 +118,7 @@ def _itself(value: Any) -> Any:
 def _from_json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"{name}: not JSON: {error}") from None
 
 

@@ -222,5 +222,6 @@ def facts(text: str | None) -> list[tuple[str, str]]:
     if text is None or (value := decode(text)) is None:
         return []
     if isinstance(value, dict):
-        return [(safe(name), value_text(name, item)) for name, item in cast("dict[str, Any]", value).items()]
+        # A name that is empty is none: such a value would be taken for one that stands alone.
+        return [(safe(name) or '""', value_text(name, item)) for name, item in cast("dict[str, Any]", value).items()]
     return [("", value_text("", value))]

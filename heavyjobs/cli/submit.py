@@ -174,7 +174,7 @@ def _whole(text: str | None) -> dict[str, Any]:
 
     try:
         value = json.loads(sys.stdin.read() if text == "-" else text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--parameters: not JSON: {error}") from None
     if not isinstance(value, dict):
         raise click.UsageError('--parameters: not a JSON object; write it like {"source": "photos"}')

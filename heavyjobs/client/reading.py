@@ -40,20 +40,20 @@ class Reader(Generic[R, S, E]):
     def status(self, text: JsonText) -> S:
         """Raises JobMismatch: the status does not fit the class."""
         if self.job_type is None:
-            return cast("S", decode(text))
+            return cast("S", _plain(text, "status"))
         return _read(self.job_type.status_adapter(), text, f"status of a {self.job_type.kind}")
 
     def _result(self, record: JobRecord) -> R:
         text = NULL if record.result is None else record.result
         if self.job_type is None:
-            return cast("R", decode(text))
+            return cast("R", _plain(text, f"result of job {short_id(record.id)} ({record.kind})"))
         return _read(self.job_type.result_adapter(), text, f"result of job {short_id(record.id)} ({record.kind})")
 
     def _error(self, record: JobRecord) -> E | None:
         if record.error is None:
             return None
         if self.job_type is None:
-            return cast("E", decode(record.error))
+            return cast("E", _plain(record.error, f"error of job {short_id(record.id)} ({record.kind})"))
         return _read(self.job_type.error_adapter(), record.error, f"error of job {short_id(record.id)} ({record.kind})")
 
     def _check_kind(self, record: JobRecord) -> None:
@@ -68,6 +68,13 @@ def _read(adapter: TypeAdapter[T] | None, text: JsonText, what: str) -> T:
         return adapter.validate_json(text)
     except ValidationError as error:
         raise JobMismatch(f"the stored {what} does not fit its class any more: {_problems(error)}") from None
+
+
+def _plain(text: JsonText, what: str) -> Any:
+    try:
+        return decode(text)
+    except ValueError as error:
+        raise JobMismatch(f"the stored {what} does not fit: it is not JSON: {error}") from None
 
 
 def _problems(error: ValidationError, most: int = 5) -> str:
