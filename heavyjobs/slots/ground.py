@@ -49,6 +49,8 @@ class Ground:
         """Put it back, alarms first; False when the process is not to be used again."""
         for timer in _TIMERS:
             signal.setitimer(timer, 0)
+        for number in signal.sigpending():
+            signal.signal(number, signal.SIG_IGN)  # which drops it: let through, it would kill a process whose job is done
         for number, handler in self._handlers.items():
             if _handler_of(number) != handler:
                 signal.signal(number, handler)
@@ -100,4 +102,4 @@ def _umask() -> int:
 def _lasting() -> tuple[Any, ...]:
     streams = [_identity(descriptor) for descriptor in (0, 1, 2)]
     limits = tuple(resource.getrlimit(number) for number in _LIMITS)
-    return streams, limits, os.getpriority(os.PRIO_PROCESS, 0), os.getresuid(), os.getresgid()
+    return streams, limits, os.getpriority(os.PRIO_PROCESS, 0), os.getuid(), os.geteuid(), os.getgid(), os.getegid()

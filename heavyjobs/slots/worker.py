@@ -55,6 +55,7 @@ class Worker:
 
     def hear(self) -> None:
         """Take one signal for a request to stop, and another for one to tell the stacks of all threads."""
+        faulthandler.unregister(DUMP_SIGNAL)  # or it would take a handler that was replaced for the one in place
         faulthandler.register(DUMP_SIGNAL, file=2, all_threads=True)
         signal.signal(CANCEL_SIGNAL, lambda _number, _frame: self.wire.shield.request())
 

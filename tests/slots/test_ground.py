@@ -37,6 +37,24 @@ async def test_an_alarm_that_was_left_hits_nobody_and_the_next_job_hears_its_can
     assert not ear.ends
 
 
+@pytest.mark.fault("process: a job ends with signals that it has blocked and that came meanwhile")
+async def test_signals_that_wait_behind_a_jobs_mask_kill_nobody_once_it_is_done(worker: WorkerProcess) -> None:
+    blocked = await run(worker, "block_signals_and_raise_them").end()
+
+    assert blocked.ending is Ending.SUCCEEDED
+    assert (await run(worker, "give_back", {"value": 1}).end()).result == "1"
+
+
+async def test_stacks_are_told_of_the_next_job_though_one_took_that_signal_for_itself(worker: WorkerProcess) -> None:
+    await run(worker, "take_the_dump_signal").end()
+    ear = run(worker, "swallow_all")
+    await ear.hears("hanging")
+
+    worker.dump()
+
+    await ear.hears("in swallow_all")
+
+
 async def test_a_folder_that_a_job_removed_under_itself_is_left(worker: WorkerProcess, tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     await run(worker, "change_everything", {"folder": str(tmp_path / "gone")}).end()
