@@ -24,11 +24,11 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing.util import get_temp_dir
 from typing import Final
 
 from heavyjobs.lifeline import lifeline
 from heavyjobs.processes import COORDINATOR_MARK
+from heavyjobs.slots.sockets import sockets_folder
 from heavyjobs.slots.tree import Root, end
 
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -63,7 +63,7 @@ class Guardian:
             env={name: value for name, value in os.environ.items() if name != COORDINATOR_MARK},
         )
         # Where multiprocessing keeps the sockets of its helpers; it removes that itself, unless this process is killed.
-        self._say(f"inherit {get_temp_dir()}")
+        self._say(f"inherit {sockets_folder()}")
         for root in self._roots.values():
             self._say(f"watch {root.pid} {root.started!r} {root.marker}")
         if self._lease_until != _NEVER:

@@ -66,3 +66,14 @@ async def test_one_session_may_follow_another_though_its_guardian_is_let_go(scra
             note = await client.submit(work.Note(path=tmp_path / "notes"))
 
             await note.result(timeout=30)
+
+
+async def test_a_folder_for_scratch_with_a_long_path_holds_up_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, scratch = f"sqlite:///{tmp_path}/jobs.db", tmp_path / ("long" * 25)
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    with Daemon(tmp_path / "host", url):
+        async with Client.open(url) as client:
+            note = await client.submit(work.Note(path=tmp_path / "notes"))
+
+            await note.result(timeout=30)
