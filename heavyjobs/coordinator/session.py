@@ -79,10 +79,18 @@ class Work:
             self._guardian,
             preload=preload,
             on_idle=self._on_worker,
+            on_stillborn=_tell_stillborn,
             target=self._workers_wanted(parked=0),
             start=machine.start_worker,
         )
-        self._lane = LaneKeeper(options, self._guardian, preload=preload, on_warm=self._on_worker, start=machine.start_worker)
+        self._lane = LaneKeeper(
+            options,
+            self._guardian,
+            preload=preload,
+            on_warm=self._on_worker,
+            on_stillborn=_tell_stillborn,
+            start=machine.start_worker,
+        )
         self._relay = Relay(store, session.id)
         self._dispatch = Dispatch(
             pool=self._pool,
@@ -238,6 +246,10 @@ class Work:
 
     def _workers_wanted(self, *, parked: int) -> int:
         return sum(self._session.queues.values()) + self._host.spares + parked
+
+
+def _tell_stillborn(reason: str) -> None:
+    journal.say("a worker could not be started; another is tried", level="ERROR", reason=reason)
 
 
 def _worker_options(settings: Settings) -> WorkerOptions:

@@ -38,6 +38,9 @@ class Pool:
     What it guarantees
     - every worker is known to the guardian from its start until its tree is gone;
     - a worker that died, was worn or set aside is replaced, as long as there are fewer than `target`.
+
+    Args:
+        on_stillborn: told why, when one died before it could take work; another is tried after a rest.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Pool:
         *,
         preload: tuple[str, ...],
         on_idle: Callable[[], None],
+        on_stillborn: Callable[[str], None],
         target: int,
         start: Start | None = None,
     ) -> None:
@@ -54,6 +58,7 @@ class Pool:
         self._guardian = guardian
         self._preload = preload
         self._on_idle = on_idle
+        self._on_stillborn = on_stillborn
         self._target = target
         self._start = start or start_worker
         self._idle: list[WorkerProcess] = []
@@ -105,7 +110,8 @@ class Pool:
         name = f"slot {next(self._numbers)}"
         try:
             worker = await self._start(name, self._options, self._guardian, preload=self._preload, lane=False)
-        except NotStarted:
+        except NotStarted as error:
+            self._on_stillborn(str(error))
             return False
         self._all[name] = worker
         task = asyncio.create_task(self._watch(worker), name=f"watching {name}")
@@ -113,6 +119,7 @@ class Pool:
         task.add_done_callback(self._watching.discard)
         await first_of(worker.warm, worker.over)
         if not worker.warm.is_set():
+            self._on_stillborn(f"{name} died as it began: {worker.first_words}")
             return False
         self._idle.append(worker)
         self._on_idle()
@@ -144,7 +151,7 @@ class LaneKeeper:
     """The worker for `async def` jobs: one, started when the first such job is there, and again after it has gone.
 
     Args:
-        on_warm: called when it can take jobs.
+        on_warm: called when it can take jobs; on_stillborn as for `Pool`.
     """
 
     def __init__(
@@ -154,12 +161,14 @@ class LaneKeeper:
         *,
         preload: tuple[str, ...],
         on_warm: Callable[[], None],
+        on_stillborn: Callable[[str], None],
         start: Start | None = None,
     ) -> None:
         self._options = options
         self._guardian = guardian
         self._preload = preload
         self._on_warm = on_warm
+        self._on_stillborn = on_stillborn
         self._start = start or start_worker
         self._worker: WorkerProcess | None = None
         self._wanted = asyncio.Event()
@@ -183,11 +192,14 @@ class LaneKeeper:
             await self._wanted.wait()
             try:
                 worker = await self._start("lane", self._options, self._guardian, preload=self._preload, lane=True)
-            except NotStarted:
+            except NotStarted as error:
+                self._on_stillborn(str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             self._worker = worker
             await first_of(worker.warm, worker.over)
+            if not worker.warm.is_set():
+                self._on_stillborn(f"the lane died as it began: {worker.first_words}")
             self._on_warm()
             while not await first_of(worker.over, seconds=PING_SECONDS):
                 worker.ping()

@@ -29,6 +29,7 @@ import signal
 import sys
 import termios
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -38,6 +39,7 @@ import psutil
 
 from heavyjobs import events
 from heavyjobs.events import BrokenFrame, Code, FrameReader, frame
+from heavyjobs.logs import decode_chunk, join_lines
 from heavyjobs.model import Bill, Ending, Source
 from heavyjobs.processes import started_at
 from heavyjobs.slots.rawlines import RawLines
@@ -62,6 +64,9 @@ _DEATH_SECONDS: Final = 2.0
 
 _UNKNOWN_EXIT_CODE: Final = 255
 """What multiprocessing says when the process that would have told it is gone."""
+
+_FIRST_LINES: Final = 5
+"""Of what a worker says before it is warm: a traceback ends with its reason."""
 
 _RAW_LISTENERS_MAX: Final = 8
 """On the lane: to so many invocations raw output goes at most."""
@@ -128,6 +133,7 @@ class WorkerProcess:
         self.over: Final = asyncio.Event()
         self.used = Bill()
         """In all its life, by its own word at the end of its last invocation."""
+        self._first_lines: deque[bytes] = deque(maxlen=_FIRST_LINES)
         self._heard_at = time.monotonic()
         self._mark = started.mark
         self._executor = started.executor
@@ -172,6 +178,12 @@ class WorkerProcess:
             with suppress(NotStarted):
                 await cls(name, await starting, lane=lane).end()
             raise
+
+    @property
+    def first_words(self) -> str:
+        """The end of what it wrote before it was warm: why it died, when it did."""
+        said = [line.text for line in decode_chunk(0, 0, join_lines(self._first_lines))] if self._first_lines else []
+        return " | ".join(said) or "it said nothing"
 
     # -- talking to it
 
@@ -416,6 +428,8 @@ class WorkerProcess:
             self._loop.add_reader(descriptor, self._on_raw, descriptor)
 
     def _say(self, lines: list[bytes]) -> None:
+        if not self.warm.is_set():
+            self._first_lines.extend(lines)
         # On the lane raw output cannot be told apart, so it goes to each that runs, or to some when there are many.
         for listener in islice(self._listeners.values(), _RAW_LISTENERS_MAX):
             for line in lines:

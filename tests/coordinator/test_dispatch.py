@@ -28,8 +28,8 @@ async def dispatch(tmp_path: Path) -> AsyncIterator[Dispatch]:
     lease = Lease(60, guardian, on_lapse=lambda: None)
     async with open_store(f"sqlite:///{tmp_path}/jobs.db") as store:
         yield Dispatch(
-            pool=Pool(options, guardian, preload=(), on_idle=lambda: None, target=0),
-            lane=LaneKeeper(options, guardian, preload=(), on_warm=lambda: None),
+            pool=Pool(options, guardian, preload=(), on_idle=lambda: None, on_stillborn=print, target=0),
+            lane=LaneKeeper(options, guardian, preload=(), on_warm=lambda: None, on_stillborn=print),
             relay=Relay(store, session),
             lease=lease,
             families=Families(store, session, Watcher(store), lease, waits_changed=lambda: None),

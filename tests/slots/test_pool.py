@@ -24,7 +24,7 @@ class Keeper:
         self.guardian.start()
         self._news = asyncio.Event()
         options = WorkerOptions(marker="pool", modules=(DEEDS,), path=(str(ROOT),))
-        self.pool = Pool(options, self.guardian, preload=(DEEDS,), on_idle=self._news.set, target=2)
+        self.pool = Pool(options, self.guardian, preload=(DEEDS,), on_idle=self._news.set, on_stillborn=print, target=2)
         self._tending = asyncio.create_task(self.pool.tend())
 
     async def idle(self, number: int) -> None:

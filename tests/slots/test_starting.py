@@ -45,7 +45,8 @@ def has_died(once: Path) -> bool:
 async def test_a_pool_has_its_worker_though_the_first_one_died_as_it_was_started(once: Path) -> None:
     guardian, idle = Guardian(), asyncio.Event()
     guardian.start()
-    pool = Pool(OPTIONS, guardian, preload=("tests.slots.dying",), on_idle=idle.set, target=1)
+    told: list[str] = []
+    pool = Pool(OPTIONS, guardian, preload=("tests.slots.dying",), on_idle=idle.set, on_stillborn=told.append, target=1)
     tending = asyncio.create_task(pool.tend())
 
     async with asyncio.timeout(DEADLINE_SECONDS):
@@ -54,6 +55,7 @@ async def test_a_pool_has_its_worker_though_the_first_one_died_as_it_was_started
     assert has_died(once)
     assert waiting.done()
     assert pool.idle == 1
+    assert told, "an operator has to see it in the log"
     tending.cancel()
     await pool.close()
     guardian.stop()
@@ -62,7 +64,14 @@ async def test_a_pool_has_its_worker_though_the_first_one_died_as_it_was_started
 async def test_a_lane_is_there_though_the_first_one_died_as_it_was_started(once: Path) -> None:
     guardian, warm = Guardian(), asyncio.Event()
     guardian.start()
-    lane = LaneKeeper(OPTIONS, guardian, preload=("tests.slots.dying",), on_warm=lambda: warm.set() if lane.worker else None)
+    told: list[str] = []
+    lane = LaneKeeper(
+        OPTIONS,
+        guardian,
+        preload=("tests.slots.dying",),
+        on_warm=lambda: warm.set() if lane.worker else None,
+        on_stillborn=told.append,
+    )
     tending = asyncio.create_task(lane.tend())
 
     assert lane.worker is None
@@ -71,6 +80,7 @@ async def test_a_lane_is_there_though_the_first_one_died_as_it_was_started(once:
 
     assert has_died(once)
     assert waiting.done()
+    assert told, "an operator has to see it in the log"
     tending.cancel()
     await lane.close()
     guardian.stop()
