@@ -86,7 +86,8 @@ class Submitted:
     """What became of a `NewJob`.
 
     Attributes:
-        id: the job's; another's when a live job of that kind has the unique key, or the parent already has a child of that key.
+        id: the job's; another's when the parent already has a child of that key, or else when a live job of that kind has the
+            unique key.
         created: False when it is another's, or when this very id was inserted by an earlier try.
         kind, parameters: of the job with that id, to tell an equal child from a different one.
     """

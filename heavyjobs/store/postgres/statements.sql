@@ -31,12 +31,21 @@ SELECT pg_advisory_xact_lock(7526763871), set_config('statement_timeout', '0', t
 -- The server's process that answers. Another than the one we were told when we connected: a pooler is between.
 SELECT pg_backend_pid();
 
+-- name: bounds
+-- Bound a transaction on the server's side too, where the session is not ours alone: a client that has vanished holds its locks.
+SELECT set_config('statement_timeout', %(timeout)s::text, true),
+       set_config('lock_timeout', %(timeout)s::text, true),
+       set_config('idle_in_transaction_session_timeout', %(timeout)s::text, true);
+
 -- name: settings
--- Bound every call on the server's side too, for a frozen client holds its locks; see what others have committed, whatever the
+-- Bound every call on the server's side too, for a frozen client holds its locks; miss a host that has vanished; see what others have committed, whatever the
 -- database's default is; plan each statement once, and by its index.
 SELECT set_config('statement_timeout', %(timeout)s::text, false),
        set_config('lock_timeout', %(timeout)s::text, false),
        set_config('idle_in_transaction_session_timeout', %(timeout)s::text, false),
+       set_config('tcp_keepalives_idle', '10', false),
+       set_config('tcp_keepalives_interval', '3', false),
+       set_config('tcp_keepalives_count', '3', false),
        set_config('default_transaction_isolation', 'read committed', false),
        set_config('enable_seqscan', 'off', false),
        set_config('enable_bitmapscan', 'off', false),
@@ -75,11 +84,11 @@ WITH new AS MATERIALIZED (
         ON CONFLICT DO NOTHING
     RETURNING id
 )
-SELECT CASE WHEN done.created THEN done.id ELSE coalesce(same.id, live.id, child.id) END AS job,
+SELECT CASE WHEN done.created THEN done.id ELSE coalesce(same.id, child.id, live.id) END AS job,
        done.created,
-       CASE WHEN done.created THEN done.kind ELSE coalesce(same.kind, live.kind, child.kind) END AS kind,
+       CASE WHEN done.created THEN done.kind ELSE coalesce(same.kind, child.kind, live.kind) END AS kind,
        CASE WHEN done.created THEN done.parameters
-            ELSE coalesce(same.parameters, live.parameters, child.parameters)::text END AS parameters
+            ELSE coalesce(same.parameters, child.parameters, live.parameters)::text END AS parameters
   FROM (SELECT id, kind, parameters, unique_key, parent, child_key, place, id IN (SELECT id FROM inserted) AS created
           FROM new) AS done
   LEFT JOIN heavyjobs.jobs AS same ON same.id = done.id

@@ -284,6 +284,18 @@ class Spawning(Harness):
 
         assert await state_of(store, child.id) is JobState.READY
 
+    async def test_a_child_whose_key_was_used_is_found_also_when_another_job_has_its_unique_key(
+        self, store: Store, session: UUID
+    ) -> None:
+        parent = await running(store, session)
+        [child] = await spawn(store, session, parent, "a")
+        await submit(store, new_job(kind=CHILD, unique_key="k"))
+
+        again = new_job(kind=CHILD, parent=parent.job, child_key="a", depth=1, unique_key="k")
+        [answer] = await store.spawn(session, parent, [again])
+
+        assert (answer.id, answer.created) == (child.id, False)
+
     async def test_a_dead_child_whose_unique_key_is_taken_stays_dead(self, store: Store, session: UUID) -> None:
         parent = await running(store, session)
         child = new_job(kind=CHILD, parent=parent.job, child_key="a", depth=1, unique_key="k")
