@@ -35,7 +35,7 @@ from heavyjobs.testing.contract.machine.stage import Backstage
 
 __all__ = ["Backstage", "Histories", "compare_with_reference", "histories"]
 
-EXAMPLES_DEFAULT: Final = 30
+EXAMPLES_DEFAULT: Final = 60
 STEPS: Final = 40
 PROCESSES: Final = 2
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+from itertools import product
 from typing import Any, Final, TypeAlias, TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn, SearchStrategy
+from hypothesis.strategies import SearchStrategy
 
 from heavyjobs.model import Ending, JobState
 from heavyjobs.testing.contract.machine.tokens import (
@@ -25,189 +29,247 @@ from heavyjobs.testing.reference.tables import Job, Tables
 
 T = TypeVar("T")
 
-From: TypeAlias = Callable[[Tables], SearchStrategy[T]]
+Draw: TypeAlias = Callable[[SearchStrategy[Any]], Any]
 
-ENDINGS: Final = tuple(how.value for how in Ending if how is not Ending.FORFEITED)
-STARTED: Final = (Ending.SUCCEEDED.value, Ending.FAILED.value)
+WAITING: Final = (JobState.READY, JobState.SCHEDULED)
+FALLEN: Final = (JobState.DEAD, JobState.CANCELLED)
+
+_NAMES: Final = st.sampled_from(list(product((0, 1, -1), (1.0, 2.0, 0.5), (None, 100), (2, 1, 3), (2, 0))))
+"""Priority, CPUs, memory, attempts and backoff of a job."""
+
+_ENDS: Final = st.sampled_from(
+    (
+        None,
+        None,
+        None,
+        "succeeded",
+        "succeeded",
+        "raised",
+        "raised",
+        "handed_back",
+        *(how for how in Ending if how is not Ending.FORFEITED),
+    )
+)
+_STARTED: Final = (Ending.SUCCEEDED, Ending.FAILED)
 """Nothing ends so that has not said that it started."""
 
-_STATUSES: Final = (None, "1", '{"done":2}')
-SELDOM: Final = st.integers(0, 5).map(lambda drawn: drawn == 5)
-"""One time in six; shrinks to False."""
+_DEEDS: Final = st.sampled_from(list(product((False, True), (None, "1", '{"done":2}'), (0, 1, 2), (False, True))))
+"""Of a deed: whether it started, its status, how many lines, and whether those before are sent again."""
 
 
-def from_tables(draw_from: From[T]) -> SearchStrategy[T]:
-    """A strategy that depends on where things stand."""
+@cache
+def _below(number: int) -> SearchStrategy[int]:
+    return st.integers(0, number - 1)
 
-    def look(machine: Any) -> SearchStrategy[T]:
-        return draw_from(machine.stage.tables)
 
-    return st.runner().flatmap(look)
+def _number(draw: Draw, below: int) -> int:
+    return int(draw(_below(below)))
+
+
+def one_of(draw: Draw, values: Sequence[T]) -> T:
+    """Any of them; shrinks to the first."""
+    return values[_number(draw, len(values))]
+
+
+def seldom(draw: Draw) -> bool:
+    """One time in six."""
+    return bool(_number(draw, 6) == 5)
+
+
+def _some(draw: Draw, *choices: tuple[int, Sequence[T]]) -> T:
+    """One of several collections, by weight, then one of what is in it."""
+    possible = [(weight, values) for weight, values in choices if values]
+    place = _number(draw, sum(weight for weight, _ in possible))
+    for weight, values in possible:
+        place -= weight
+        if place < 0:
+            return one_of(draw, values)
+    raise AssertionError("the weights are those of the choices")
 
 
 # -- one at a time
 
 
-def a_session(tables: Tables) -> SearchStrategy[int]:
+def a_session(draw: Draw, tables: Tables) -> int:
     """Mostly one that lives; else one that is fenced, has ended, or never was."""
     live = [number_of(session) for session in tables.sessions if tables.unfenced(session)]
     gone = [number_of(session) for session in tables.sessions if not tables.unfenced(session)]
-    return _picked((live, 8), (gone, 1), ([STRANGER], 0 if live or gone else 1))
+    return _some(draw, (6, live), (1, gone), (1, [*gone, STRANGER]))
 
 
-def a_holder(tables: Tables) -> SearchStrategy[int]:
-    """A session that holds something, if there is one."""
+def a_holder(draw: Draw, tables: Tables) -> int:
+    """Mostly a session that holds something, if there is one."""
     holders = dict.fromkeys(number_of(job.session) for job in tables.jobs.values() if job.session is not None)
-    holding = [st.sampled_from(list(holders))] * 4 if holders else []
-    return st.one_of(*holding, a_session(tables))
+    return one_of(draw, list(holders)) if holders and _number(draw, 4) else a_session(draw, tables)
 
 
-def a_job(tables: Tables, *likely: JobState) -> SearchStrategy[int]:
+def a_job(draw: Draw, tables: Tables, *likely: JobState) -> int:
     """Mostly a job in one of the likely states, if there is one; else another, or one that never was."""
     first = [number_of(job) for job, found in tables.jobs.items() if found.record.state in likely]
     rest = [number_of(job) for job, found in tables.jobs.items() if found.record.state not in likely]
-    return _picked((first, 6), (rest, 2), ([STRANGER], 1))
+    return _some(draw, (12, first), (2, rest), (1, [STRANGER]))
 
 
-def a_claim(tables: Tables, session: int) -> SearchStrategy[Claim]:
-    """Those that the session holds, those that others hold, those that have ended, and those that were never made."""
-    mine = [claim_of(job.claim) for job in tables.held(session_id(session))]
-    open_claims = [claim_of(claim) for claim, each in tables.invocations.items() if each.ended_at is None]
+def a_root(draw: Draw, tables: Tables) -> int:
+    """A live job, the likelier the more there is below it."""
+    families = Counter(root for job in tables.jobs.values() for root in _above(tables, job))
+    live = [job for job, found in tables.jobs.items() if found.live]
+    weighed = [number_of(job) for job in live for _ in range(1 + 3 * families[job])]
+    return a_job(draw, tables) if not weighed or seldom(draw) else one_of(draw, weighed)
+
+
+def a_claim(draw: Draw, tables: Tables, session: int) -> Claim:
+    """What the session holds; what has ended, above all of jobs that run again; what others hold; what was never made."""
+    mine, older, others, ended, unmade = _claims(tables, session)
+    return _some(draw, (18, mine), (3, older), (1, others), (2, ended), (1, unmade))
+
+
+def a_stale_claim(draw: Draw, tables: Tables, session: int) -> Claim:
+    """The same, half of them not held."""
+    mine, older, others, ended, unmade = _claims(tables, session)
+    return _some(draw, (8, mine), (5, older), (1, others), (1, ended), (1, unmade))
+
+
+def a_parent(draw: Draw, tables: Tables, session: int) -> Claim:
+    """A claim to spawn under, above all of jobs that have children already."""
+    parents = {job.record.parent for job in tables.jobs.values()}
+    mine = [claim_of(job.claim) for job in tables.held(session_id(session)) if job.record.id in parents]
+    return one_of(draw, mine) if mine and _number(draw, 3) else a_stale_claim(draw, tables, session)
+
+
+def a_key(draw: Draw) -> str | None:
+    return one_of(draw, (None, None, None, "k", "l"))
+
+
+def _claims(tables: Tables, session: int) -> tuple[list[Claim], list[Claim], list[Claim], list[Claim], list[Claim]]:
+    """Held by the session; ended, of jobs that it holds; held by others; ended; never made."""
+    held = tables.held(session_id(session))
+    mine = [claim_of(job.claim) for job in held]
+    older = [(number, claim) for number, newest in mine for claim in range(1, newest)]
+    others = [claim_of(job.claim) for job in tables.jobs.values() if job.session is not None and job not in held]
     ended = [claim_of(claim) for claim, each in tables.invocations.items() if each.ended_at is not None]
     unmade = [(number_of(job), found.record.claim + 1) for job, found in tables.jobs.items()]
-    return _picked((mine, 12), (open_claims, 2), (ended[-8:], 4), ([*unmade[-4:], (STRANGER, 1)], 1))
+    return mine, older, others, ended[-8:], [*unmade[-4:], (STRANGER, 1)]
 
 
-def a_key(tables: Tables) -> SearchStrategy[str | None]:
-    return _picked(([None], 3), (["k", "l"], 2))
-
-
-def _picked(*choices: tuple[Sequence[T], int]) -> SearchStrategy[T]:
-    """One of several collections, by weight, then one of what is in it; shrinks to the first."""
-    weighed = [st.sampled_from(each) for each, weight in choices if each for _ in range(weight)]
-    return st.one_of(weighed)
+def _above(tables: Tables, job: Job | None) -> Iterable[Any]:
+    """The ids of a job's ancestors."""
+    while job is not None and job.record.parent is not None:
+        yield job.record.parent
+        job = tables.jobs.get(job.record.parent)
 
 
 # -- several together
 
 
-def news(tables: Tables, *, most: int = 3) -> SearchStrategy[list[New]]:
+def news(draw: Draw, tables: Tables, *, least: int = 1, most: int = 3) -> list[New]:
     """Jobs to submit: most are new, some below others, some submitted before."""
-
-    @st.composite
-    def drawn(draw: DrawFn) -> list[New]:
-        known = [number_of(job) for job in tables.jobs]
-        fresh = max(known, default=0) + 1
-        chosen = list[New]()
-        for place in range(draw(st.integers(1, most))):
-            again = draw(SELDOM) and known
-            number = draw(st.sampled_from(known)) if again else fresh + place
-            if all(number != one.job for one in chosen):
-                chosen.append(_new(draw, tables, number))
-        return chosen
-
-    return drawn()
+    known = [number_of(job) for job in tables.jobs]
+    fresh = max(known, default=0) + 1
+    chosen: dict[int, New] = {}
+    for place in range(least + _number(draw, most - least + 1)):
+        number = one_of(draw, known) if known and seldom(draw) else fresh + place
+        chosen.setdefault(number, _new(draw, tables, number))
+    return _told_apart(chosen.values())
 
 
-def _new(draw: DrawFn, tables: Tables, number: int) -> New:
-    above = draw(_picked(([None], 2), (list(tables.jobs.values())[-6:], 1)))
-    child = None if above is None else draw(st.sampled_from([None, "x", "y"]))
+def _new(draw: Draw, tables: Tables, number: int) -> New:
+    above = one_of(draw, list(tables.jobs.values())[-6:]) if tables.jobs and _number(draw, 3) == 2 else None
+    priority, cpus, memory, attempts, backoff = draw(_NAMES)
     return New(
         job=number,
-        kind=draw(st.sampled_from(KINDS)),
-        version=draw(st.sampled_from((1, 2, 3))) if draw(SELDOM) else 1,
-        queue=draw(st.sampled_from(QUEUES)) if draw(SELDOM) else QUEUES[0],
-        priority=draw(st.sampled_from((0, 1, -1))),
-        grains=draw(st.sampled_from((0, 0, 0, 1, 2, 5))),
-        key=draw(a_key(tables)),
+        kind=one_of(draw, KINDS),
+        version=one_of(draw, (1, 1, 2, 3)),
+        queue=one_of(draw, QUEUES) if seldom(draw) else QUEUES[0],
+        priority=priority,
+        grains=one_of(draw, (0, 0, 0, 0, 1, 2, 5)),
+        key=a_key(draw),
         parent=None if above is None else number_of(above.record.id),
-        child=child,
+        child=None if above is None else one_of(draw, (None, "x", "y")),
         depth=0 if above is None else above.record.depth + 1,
-        attempts=draw(st.sampled_from((1, 2, 3))),
-        backoff_grains=draw(st.sampled_from((0, 2))),
-        cpus=draw(st.sampled_from((1.0, 2.0, 0.5))),
-        memory=draw(st.sampled_from((None, 100))),
+        attempts=attempts,
+        backoff_grains=backoff,
+        cpus=cpus,
+        memory=memory,
     )
 
 
-def children(tables: Tables, parent: int) -> SearchStrategy[list[New]]:
+def children(draw: Draw, tables: Tables, parent: int) -> list[New]:
     """Children of one job; ids are always new, keys are not."""
-
-    @st.composite
-    def drawn(draw: DrawFn) -> list[New]:
-        fresh = max((number_of(job) for job in tables.jobs), default=0) + 1
-        above = _job(tables, parent)
-        keys = draw(st.lists(st.sampled_from("xyz"), min_size=1, max_size=3))
-        return [
-            New(
-                job=fresh + place,
-                kind=draw(st.sampled_from(KINDS)),
-                key=draw(a_key(tables)),
-                parent=parent,
-                child=key,
-                depth=1 if above is None else above.record.depth + 1,
-                attempts=draw(st.sampled_from((1, 2))),
-                backoff_grains=0,
-            )
-            for place, key in enumerate(keys)
-        ]
-
-    return drawn()
+    fresh = max((number_of(job) for job in tables.jobs), default=0) + 1
+    depth = next((job.record.depth for job in tables.jobs.values() if number_of(job.record.id) == parent), 0) + 1
+    jobs = [
+        New(
+            job=fresh + place,
+            kind=one_of(draw, KINDS),
+            key=a_key(draw),
+            parent=parent,
+            child=one_of(draw, "xyz"),
+            depth=depth,
+            attempts=1 + _number(draw, 2),
+            backoff_grains=0,
+        )
+        for place in range(1 + _number(draw, 3))
+    ]
+    return _told_apart(jobs)
 
 
-def deeds(tables: Tables, session: int) -> SearchStrategy[list[Deed]]:
+def _told_apart(jobs: Iterable[New]) -> list[New]:
+    """The jobs; of those that are one child of one parent, named twice in a call, only the first has a unique key."""
+    named: set[tuple[int | None, str | None]] = set()
+    told = list[New]()
+    for job in jobs:
+        twice = job.child is not None and (job.parent, job.child) in named
+        named.add((job.parent, job.child))
+        told.append(replace(job, key=None) if twice else job)
+    return told
+
+
+def deeds(draw: Draw, tables: Tables, session: int) -> list[Deed]:
     """What a session has to record about up to three claims, few of them not its own."""
-
-    @st.composite
-    def drawn(draw: DrawFn) -> list[Deed]:
-        claims = draw(st.lists(a_claim(tables, session), min_size=1, max_size=3, unique=True))
-        return [_deed(draw, claim) for claim in claims]
-
-    return drawn()
+    claims = [a_claim(draw, tables, session) for _ in range(1 + _number(draw, 3))]
+    return [_deed(draw, claim) for claim in dict.fromkeys(claims)]
 
 
-def _deed(draw: DrawFn, claim: Claim) -> Deed:
-    end = draw(st.sampled_from((None, None, "succeeded", "raised", *ENDINGS)))
+def _deed(draw: Draw, claim: Claim) -> Deed:
+    end, (started, status, lines, again) = draw(_ENDS), draw(_DEEDS)
     return Deed(
         claim=claim,
-        started=draw(st.booleans()) or end in STARTED,
-        status=draw(st.sampled_from(_STATUSES)),
-        lines=draw(st.integers(0, 2)),
-        again=draw(SELDOM),
-        end=end,
-        retry=not draw(SELDOM),
-        jitter=draw(st.integers(0, 1)),
-        apart=end is not None and draw(SELDOM),
+        started=started or end in _STARTED,
+        status=status,
+        lines=lines,
+        again=again,
+        end=None if end is None else str(end),
+        retry=end is None or not seldom(draw),
+        jitter=_number(draw, 2),
+        apart=end is not None and seldom(draw),
     )
 
 
-@st.composite
-def wanted(draw: DrawFn) -> Wanted:
-    """Mostly everything; else less room, or less of CPUs and memory."""
-    short = draw(st.sampled_from(("nothing", "nothing", "room", "resources", "kinds")))
-    return Wanted(
-        kinds=KINDS[: draw(st.integers(0, 2))] if short == "kinds" else KINDS,
-        queues=QUEUES[: draw(st.integers(1, 2))] if short == "kinds" else QUEUES,
-        version=draw(st.integers(1, 3)),
-        room=draw(st.integers(0, 2)) if short == "room" else 100,
-        deeper_room=draw(st.integers(0, 2)) if short == "room" else 0,
-        cpus=draw(st.sampled_from((1.0, 2.5, 0.25))) if short == "resources" else 1000.0,
-        memory=draw(st.sampled_from((250, 100, 0))) if short == "resources" else 1 << 40,
-    )
+def wanted(draw: Draw) -> Wanted:
+    """Mostly everything; else few kinds, less room, or less of CPUs and memory."""
+    match one_of(draw, ("nothing", "nothing", "nothing", "version", "kinds", "room", "resources")):
+        case "version":
+            return Wanted(version=1 + _number(draw, 3))
+        case "kinds":
+            return Wanted(kinds=KINDS[: _number(draw, 3)], queues=QUEUES[: 1 + _number(draw, 2)])
+        case "room":
+            return Wanted(room=_number(draw, 3), deeper_room=_number(draw, 3))
+        case "resources":
+            return Wanted(cpus=one_of(draw, (1.0, 2.5, 0.25)), memory=one_of(draw, (250, 100, 0)))
+        case _:
+            return Wanted()
 
 
-def held(tables: Tables, session: int) -> SearchStrategy[list[Claim]]:
+def held(draw: Draw, tables: Tables, session: int) -> list[Claim]:
     """The claims that a session names at its tick: what it holds, or some of it, with some that it does not."""
-    mine = [claim_of(job.claim) for job in tables.held(session_id(session))]
-    return st.one_of(st.just(mine), st.lists(a_claim(tables, session), max_size=4, unique=True))
+    if _number(draw, 2):
+        return list(dict.fromkeys(a_stale_claim(draw, tables, session) for _ in range(_number(draw, 4))))
+    return [claim_of(job.claim) for job in tables.held(session_id(session))]
 
 
-def due_limit(tables: Tables) -> SearchStrategy[int]:
+def due_limit(draw: Draw, tables: Tables) -> int:
     """How many to promote; fewer than are due only where it is plain which ones."""
     due = sorted(job.record.due_at for job in tables.jobs.values() if job.record.due_at is not None)
     plain = [limit for limit in (1, 2) if limit < len(due) and due[limit - 1] != due[limit]]
-    return st.sampled_from([100, *plain])
-
-
-def _job(tables: Tables, number: int) -> Job | None:
-    return next((job for job in tables.jobs.values() if number_of(job.record.id) == number), None)
+    return one_of(draw, [100, *plain])

@@ -86,12 +86,13 @@ class Play:
 
         self._ask(session, verb, twice=twice)
 
-    def begin(self, *, session: int, jobs: Sequence[New]) -> None:
-        """Submit jobs, claim all that is ready, and say that it started: the short way to where most can happen."""
-        self.submit(jobs=jobs)
+    def begin(self, *, session: int, jobs: Sequence[New] = (), unstarted: bool = False) -> None:
+        """Submit jobs, claim all that is ready, and mostly say that it started: the short way to where most can happen."""
+        if jobs:
+            self.submit(jobs=jobs)
         self.claim(session=session, wanted=Wanted(version=3))
         held = [Deed(claim=claim_of(job.claim), started=True) for job in self._stage.tables.held(session_id(session))]
-        if held:
+        if held and not unstarted:
             self.record(session=session, deeds=held)
 
     def record(self, *, session: int, deeds: Sequence[Deed], twice: bool = False) -> None:
@@ -115,6 +116,11 @@ class Play:
             lambda store: store.spawn(session_id(session), claim_key(claim), [child.request() for child in children]),
             twice=twice,
         )
+
+    def rear(self, *, session: int, claim: Claim, children: Sequence[New]) -> None:
+        """Spawn children and begin them: the short way to families."""
+        self.spawn(session=session, claim=claim, children=children)
+        self.begin(session=session)
 
     # -- changing from outside
 

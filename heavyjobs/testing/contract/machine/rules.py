@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
-from hypothesis.strategies import DrawFn, SearchStrategy
+from hypothesis.strategies import DrawFn
 
 from heavyjobs.model import JobState
 from heavyjobs.store.protocol import Store
 from heavyjobs.testing.contract.machine import draws
+from heavyjobs.testing.contract.machine.draws import Draw
 from heavyjobs.testing.contract.machine.play import Play
 from heavyjobs.testing.contract.machine.stage import Backstage, Stage
 from heavyjobs.testing.contract.machine.tokens import KINDS, QUEUES
@@ -22,7 +24,7 @@ from heavyjobs.testing.reference.tables import Tables
 SESSIONS: Final = 3
 """How many there are at first; a few more may come."""
 
-Arguments: TypeAlias = Mapping[str, SearchStrategy[Any]]
+Arguments: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -45,8 +47,8 @@ def a_step(draw: DrawFn) -> Step:
     """What happens next: each verb by its weight, with what it is asked drawn from where things stand."""
     machine: StoreMachine = draw(st.runner())
     tables = machine.stage.tables
-    verb, arguments = draw(st.sampled_from(_weighed(tables)))
-    return Step(verb, {name: draw(strategy) for name, strategy in arguments(draw, tables).items()})
+    verb, arguments = draws.one_of(draw, _weighed(tables))
+    return Step(verb, arguments(draw, tables))
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -76,144 +78,158 @@ class StoreMachine(RuleBasedStateMachine):
 
 # -- what each verb is asked with
 
-_TWICE: Final = draws.SELDOM
+
+def _register(draw: Draw, tables: Tables) -> Arguments:
+    fresh = len(tables.sessions) + 1
+    return {"session": draws.one_of(draw, (fresh, *range(1, fresh))), "kinds": draws.one_of(draw, (1, 2))}
 
 
-def _register(_draw: DrawFn, tables: Tables) -> Arguments:
-    return {"session": st.integers(1, min(SESSIONS + 3, len(tables.sessions) + 1)), "kinds": st.sampled_from((1, 2))}
+def _tick(draw: Draw, tables: Tables) -> Arguments:
+    session = draws.a_holder(draw, tables)
+    return {"session": session, "held": draws.held(draw, tables, session)}
 
 
-def _tick(draw: DrawFn, tables: Tables) -> Arguments:
-    session = draw(draws.a_holder(tables))
-    return {"session": st.just(session), "held": draws.held(tables, session)}
-
-
-def _forfeit(_draw: DrawFn, tables: Tables) -> Arguments:
+def _forfeit(draw: Draw, tables: Tables) -> Arguments:
     return {
-        "observer": draws.a_session(tables),
-        "session": draws.a_holder(tables),
-        "stale": st.sampled_from((0, 0, 0, 1, -1)),
-        "jitter": st.integers(0, 1),
-        "twice": _TWICE,
+        "observer": draws.a_session(draw, tables),
+        "session": draws.a_holder(draw, tables),
+        "stale": draws.one_of(draw, (0, 0, 0, 1, -1)),
+        "jitter": draws.one_of(draw, (0, 1)),
+        "twice": draws.seldom(draw),
     }
 
 
-def _end_session(_draw: DrawFn, tables: Tables) -> Arguments:
-    return {"session": draws.a_session(tables)}
+def _end_session(draw: Draw, tables: Tables) -> Arguments:
+    return {"session": draws.a_session(draw, tables)}
 
 
-def _drain(_draw: DrawFn, tables: Tables) -> Arguments:
-    return {"sessions": st.lists(draws.a_session(tables), max_size=2, unique=True), "twice": _TWICE}
+def _drain(draw: Draw, tables: Tables) -> Arguments:
+    return {"sessions": [draws.a_session(draw, tables)], "twice": draws.seldom(draw)}
 
 
-def _submit(_draw: DrawFn, tables: Tables) -> Arguments:
-    return {"jobs": draws.news(tables), "twice": _TWICE}
+def _submit(draw: Draw, tables: Tables) -> Arguments:
+    return {"jobs": draws.news(draw, tables), "twice": draws.seldom(draw)}
 
 
-def _promote(_draw: DrawFn, tables: Tables) -> Arguments:
-    return {"limit": draws.due_limit(tables)}
+def _promote(draw: Draw, tables: Tables) -> Arguments:
+    return {"limit": draws.due_limit(draw, tables)}
 
 
-def _claim(_draw: DrawFn, tables: Tables) -> Arguments:
-    return {"session": draws.a_session(tables), "wanted": draws.wanted(), "twice": _TWICE}
+def _claim(draw: Draw, tables: Tables) -> Arguments:
+    return {"session": draws.a_session(draw, tables), "wanted": draws.wanted(draw), "twice": draws.seldom(draw)}
 
 
-def _begin(_draw: DrawFn, tables: Tables) -> Arguments:
-    return {"session": draws.a_session(tables), "jobs": draws.news(tables, most=2)}
-
-
-def _record(draw: DrawFn, tables: Tables) -> Arguments:
-    session = draw(draws.a_holder(tables))
-    return {"session": st.just(session), "deeds": draws.deeds(tables, session), "twice": _TWICE}
-
-
-def _checkpoint(draw: DrawFn, tables: Tables) -> Arguments:
-    return {**_holds(draw, tables), "data": st.sampled_from(("1", "2"))}
-
-
-def _holds(draw: DrawFn, tables: Tables) -> Arguments:
-    session = draw(draws.a_holder(tables))
-    return {"session": st.just(session), "claim": draws.a_claim(tables, session)}
-
-
-def _spawn(draw: DrawFn, tables: Tables) -> Arguments:
-    session = draw(draws.a_holder(tables))
-    claim = draw(draws.a_claim(tables, session))
+def _begin(draw: Draw, tables: Tables) -> Arguments:
     return {
-        "session": st.just(session),
-        "claim": st.just(claim),
-        "children": draws.children(tables, claim[0]),
-        "twice": _TWICE,
+        "session": draws.a_session(draw, tables),
+        "jobs": draws.news(draw, tables, least=0, most=2),
+        "unstarted": draws.seldom(draw),
     }
 
 
-def _cancel(_draw: DrawFn, tables: Tables) -> Arguments:
-    some = draws.a_job(tables, JobState.RUNNING, JobState.READY, JobState.SCHEDULED)
+def _record(draw: Draw, tables: Tables) -> Arguments:
+    session = draws.a_holder(draw, tables)
+    return {"session": session, "deeds": draws.deeds(draw, tables, session), "twice": draws.seldom(draw)}
+
+
+def _checkpoint(draw: Draw, tables: Tables) -> Arguments:
+    return {**_holds(draw, tables), "data": draws.one_of(draw, "12")}
+
+
+def _holds(draw: Draw, tables: Tables) -> Arguments:
+    session = draws.a_holder(draw, tables)
+    return {"session": session, "claim": draws.a_stale_claim(draw, tables, session)}
+
+
+def _spawn(draw: Draw, tables: Tables) -> Arguments:
+    session = draws.a_holder(draw, tables)
+    claim = draws.a_parent(draw, tables, session)
+    children = draws.children(draw, tables, claim[0])
+    return {"session": session, "claim": claim, "children": children, "twice": draws.seldom(draw)}
+
+
+def _rear(draw: Draw, tables: Tables) -> Arguments:
+    asked = dict(_spawn(draw, tables))
+    asked.pop("twice")
+    return asked
+
+
+def _cancel(draw: Draw, tables: Tables) -> Arguments:
+    jobs = [draws.a_root(draw, tables) for _ in range(draws.one_of(draw, (1, 1, 2)))]
+    return {"jobs": jobs, "grace": draws.one_of(draw, (None, 1, 2)), "twice": draws.seldom(draw)}
+
+
+def _retry(draw: Draw, tables: Tables) -> Arguments:
+    job = draws.a_job(draw, tables, *draws.FALLEN)
+    return {"job": job, "fresh": draws.one_of(draw, (False, True)), "twice": draws.seldom(draw)}
+
+
+def _update(draw: Draw, tables: Tables) -> Arguments:
     return {
-        "jobs": st.lists(some, min_size=1, max_size=2),
-        "grace": st.sampled_from((None, 1, 2)),
-        "twice": _TWICE,
+        "job": draws.a_job(draw, tables, *draws.WAITING),
+        "queue": draws.one_of(draw, (None, None, *QUEUES)),
+        "priority": draws.one_of(draw, (None, 2)),
+        "attempts": draws.one_of(draw, (None, 1)),
+        "grains": draws.one_of(draw, (None, None, 0, 1, 5)),
     }
 
 
-def _retry(_draw: DrawFn, tables: Tables) -> Arguments:
-    return {"job": draws.a_job(tables, JobState.DEAD, JobState.CANCELLED), "fresh": st.booleans(), "twice": _TWICE}
+def _pass_time(draw: Draw, _tables: Tables) -> Arguments:
+    return {"grains": draws.one_of(draw, (1, 2, 5))}
 
 
-def _update(_draw: DrawFn, tables: Tables) -> Arguments:
+def _look(draw: Draw, tables: Tables) -> Arguments:
     return {
-        "job": draws.a_job(tables, JobState.SCHEDULED, JobState.READY),
-        "queue": st.sampled_from((None, None, *QUEUES)),
-        "priority": st.sampled_from((None, 2)),
-        "attempts": st.sampled_from((None, 1)),
-        "grains": st.sampled_from((None, None, 0, 1, 5)),
+        "states": draws.one_of(draw, ((), *((state,) for state in JobState), draws.FALLEN)),
+        "kinds": draws.one_of(draw, ((), KINDS[:1])),
+        "queues": draws.one_of(draw, ((), QUEUES[:1])),
+        "parent": draws.one_of(draw, (None, draws.a_root(draw, tables))),
+        "before": draws.one_of(draw, (None, draws.a_job(draw, tables))),
+        "limit": draws.one_of(draw, (100, 2, 0)),
     }
 
 
-def _pass_time(_draw: DrawFn, _tables: Tables) -> Arguments:
-    return {"grains": st.sampled_from((1, 2, 5))}
+Asked: TypeAlias = tuple[Callable[..., None], Callable[[Draw, Tables], Arguments]]
 
-
-def _look(_draw: DrawFn, tables: Tables) -> Arguments:
-    return {
-        "states": st.lists(st.sampled_from(JobState), max_size=2, unique=True),
-        "kinds": st.lists(st.sampled_from(KINDS), max_size=1),
-        "queues": st.lists(st.sampled_from(QUEUES), max_size=1),
-        "parent": st.one_of(st.none(), draws.a_job(tables, JobState.RUNNING)),
-        "before": st.one_of(st.none(), draws.a_job(tables)),
-        "limit": st.sampled_from((100, 2, 0)),
-    }
-
-
-Asked: TypeAlias = tuple[Callable[..., None], Callable[[DrawFn, Tables], Arguments]]
+HELD: Final[Sequence[tuple[int, Asked]]] = (
+    (20, (Play.record, _record)),
+    (6, (Play.spawn, _spawn)),
+    (6, (Play.rear, _rear)),
+    (4, (Play.tick, _tick)),
+    (6, (Play.checkpoint, _checkpoint)),
+)
+"""How often verbs come about what is held, in the words of the others; so often only while something is."""
 
 ALWAYS: Final[Sequence[tuple[int, Asked]]] = (
-    (3, (Play.begin, _begin)),
-    (3, (Play.submit, _submit)),
-    (3, (Play.claim, _claim)),
-    (2, (Play.promote, _promote)),
-    (2, (Play.cancel, _cancel)),
-    (2, (Play.update, _update)),
-    (2, (Play.retry, _retry)),
-    (2, (Play.pass_time, _pass_time)),
-    (2, (Play.forfeit, _forfeit)),
+    (6, (Play.begin, _begin)),
+    (5, (Play.claim, _claim)),
+    (4, (Play.submit, _submit)),
+    (4, (Play.cancel, _cancel)),
+    (4, (Play.retry, _retry)),
+    (4, (Play.pass_time, _pass_time)),
+    (3, (Play.promote, _promote)),
+    (3, (Play.update, _update)),
+    (3, (Play.forfeit, _forfeit)),
+    (1, (Play.record, _record)),
+    (1, (Play.spawn, _spawn)),
+    (1, (Play.tick, _tick)),
+    (1, (Play.holds, _holds)),
     (1, (Play.register, _register)),
     (1, (Play.drain, _drain)),
     (1, (Play.end_session, _end_session)),
     (1, (Play.look, _look)),
 )
-"""How often each verb comes, in the words of the others."""
 
-ONCE_CLAIMED: Final[Sequence[tuple[int, Asked]]] = (
-    (9, (Play.record, _record)),
-    (4, (Play.spawn, _spawn)),
-    (2, (Play.tick, _tick)),
-    (1, (Play.checkpoint, _checkpoint)),
-    (1, (Play.holds, _holds)),
-)
-"""The same, of those that need a claim."""
+FEW_SESSIONS: Final[Sequence[tuple[int, Asked]]] = ((15, (Play.register, _register)),)
 
 
-def _weighed(tables: Tables) -> list[Asked]:
-    possible = [*ALWAYS, *ONCE_CLAIMED] if tables.invocations else ALWAYS
+def _weighed(tables: Tables) -> Sequence[Asked]:
+    held = any(job.session is not None for job in tables.jobs.values())
+    few = sum(tables.unfenced(session) for session in tables.sessions) < SESSIONS - 1
+    return _table(held=held, few=few)
+
+
+@cache
+def _table(*, held: bool, few: bool) -> Sequence[Asked]:
+    possible = [*(HELD if held else ()), *ALWAYS, *(FEW_SESSIONS if few else ())]
     return [asked for weight, asked in possible for _ in range(weight)]
