@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import orjson
 
 from heavyjobs import history
-from heavyjobs.model import Cancelled, Dead, JobState, Succeeded
+from heavyjobs.model import Cancelled, ClaimKey, Dead, JobState, Session, Succeeded
 from heavyjobs.store.protocol import CancelAnswer, End, Recorded
 from heavyjobs.testing.reference import ReferenceDatabase
 from tests.simulation.bodies import Record
 from tests.simulation.computers import Computer
 from tests.simulation.customers import Orders
+from tests.simulation.hosts import FASTEST, FORFEIT_AFTER_SECONDS
+from tests.simulation.loop import ProcessLoop
+from tests.simulation.stores import Call
 from tests.simulation.world import World
+
+STOPPED_WITHIN_SECONDS: Final = 8.0
+"""The longest grace, the time that ending takes, a tick and some writing."""
 
 
 class Checks:
@@ -26,22 +32,57 @@ class Checks:
         self._record: Final = record
         self._orders: Final = orders
         self._cancelled: dict[UUID, tuple[CancelAnswer, int]] = {}
+        self._ticks: dict[UUID, list[float]] = {}
+        self._loops: dict[UUID, ProcessLoop] = {}
+        self._unheard: set[ClaimKey] = set()
+        self.calm = False
         self.closed = False
 
     # -- at each step
 
-    def applied(self, verb: str, args: tuple[Any, ...], named: dict[str, Any], answer: object) -> None:
+    def applied(self, call: Call) -> None:
         """A verb has been applied just now."""
-        if self.closed:
-            return
-        if verb == "record" and isinstance(answer, Recorded):
-            for end in named["ends"]:
-                if end.progress.claim in answer.ended:
+        if not self.closed and (look := getattr(self, f"_after_{call.verb}", None)):
+            look(call)
+
+    def _after_register(self, call: Call) -> None:
+        session: Session = call.args[0]
+        self._loops[session.id] = call.loop
+
+    def _after_tick(self, call: Call) -> None:
+        self._ticks.setdefault(call.args[0], []).append(self._world.now)
+
+    def _after_claim(self, call: Call) -> None:
+        if not call.certain and isinstance(call.answer, list):
+            self._unheard |= {job.claim for job in call.answer}
+
+    def _after_record(self, call: Call) -> None:
+        if isinstance(call.answer, Recorded):
+            for end in call.named["ends"]:
+                if end.progress.claim in call.answer.ended:
                     self._logs_are_there(end)
-        elif verb == "cancel" and isinstance(answer, dict):
-            for job, what in answer.items():
-                if what is not CancelAnswer.ENDED:
-                    self._cancelled[job] = (what, self._database.tables.jobs[job].record.epoch)
+
+    def _after_cancel(self, call: Call) -> None:
+        if not isinstance(call.answer, dict):
+            return
+        for job, answer in call.answer.items():
+            row = self._database.tables.jobs[job]
+            if answer is not CancelAnswer.ENDED:
+                self._cancelled[job] = (answer, row.record.epoch)
+            if answer is CancelAnswer.REQUESTED and self.calm:
+                self._world.after(STOPPED_WITHIN_SECONDS, self._has_stopped, row.claim)
+
+    def _after_forfeit(self, call: Call) -> None:
+        if call.answer is not None:
+            self._was_silent(call, call.args[0], call.named["session"])
+
+    def _after_end_session(self, call: Call) -> None:
+        """A coordinator that has drained holds nothing, but for what it cannot have heard of or may write about no more."""
+        if call.loop.lapsed:
+            return
+        for job in self._database.tables.held(call.args[0]):
+            if job.claim not in self._unheard:
+                self._world.breaks(f"{call.loop.name} has drained, and holds {job.claim} still")
 
     def _logs_are_there(self, end: End) -> None:
         """All that the job has said is readable no later than its outcome."""
@@ -50,6 +91,30 @@ class Checks:
         stored = sum(chunk.data.count('"loguru"') for chunk in self._database.tables.logs.get(claim, ()))
         if stored != said:
             self._world.breaks(f"{claim} ended as {end.ending}, it has said {said} lines, and {stored} are readable")
+
+    def _has_stopped(self, claim: ClaimKey) -> None:
+        """What was asked to stop has stopped, if its coordinator is alive."""
+        run = self._database.tables.invocations[claim]
+        if run.ended_at is None and self._ticks[run.session][-1] > self._world.now - 3.0:
+            self._world.breaks(f"{claim} was asked to stop {STOPPED_WITHIN_SECONDS:.0f} s ago, and runs still")
+
+    def _was_silent(self, call: Call, observer: UUID, silent: UUID) -> None:
+        """Nobody is declared dead but by one that has heard nothing of it for long enough, while it was listening itself."""
+        if self._known_to_be_gone(silent, call.loop):
+            return
+        seconds = FORFEIT_AFTER_SECONDS / FASTEST
+        silence = self._world.now - self._ticks.get(silent, [0.0])[-1]
+        if silence < seconds:
+            self._world.breaks(f"session {silent} was declared dead {silence:.3f} s after its last word")
+        # At least two of its own ticks lie in that time: it is deaf when none comes for as long as a lease.
+        heard = [at for at in self._ticks.get(observer, []) if call.sent_at - seconds - 0.1 <= at <= call.sent_at]
+        if len(heard) < 2 and call.loop.disturbed_at < self._world.now - 2 * seconds:
+            self._world.breaks(f"session {silent} was declared dead by {observer}, which had itself heard nothing meanwhile")
+
+    def _known_to_be_gone(self, session: UUID, observer: ProcessLoop) -> bool:
+        """Whether its process is gone or has gone on to another session, and the observer is of that computer."""
+        loop = self._loops.get(session)
+        return loop is not None and loop.computer is observer.computer and (loop.dead or loop is observer)
 
     def holds_nothing(self, computer: Computer) -> None:
         """A host that is gone for good holds no claim any more."""

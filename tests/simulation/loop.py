@@ -38,6 +38,10 @@ class Task(asyncio.Task[T]):
 class ProcessLoop(asyncio.AbstractEventLoop):
     """The event loop of one process, which can be stopped and continued, and killed.
 
+    Attributes:
+        disturbed_at: true time until which it stood still, for the last time.
+        lapsed: whether the lease of its coordinator's session has lapsed.
+
     Args:
         trouble: told of what no task has caught.
     """
@@ -50,6 +54,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self.dead = False
         self.stopped = False
         self.stall_seconds = 0.0
+        self.disturbed_at = -1e9
+        self.lapsed = False
         self.on_thaw: list[Callable[[], None]] = []
         self.tasks: Final[list[Task[Any]]] = []
         self._trouble = trouble
@@ -76,6 +82,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def thaw(self) -> None:
         if self.frozen or self.dead:
             return
+        self.disturbed_at = self.world.now
         for call in self.on_thaw:
             call()
         self.on_thaw.clear()
@@ -119,6 +126,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
 
     def _moment(self) -> float:
         stall, self.stall_seconds = self.stall_seconds, 0.0
+        if stall:
+            self.disturbed_at = self.world.now + stall
         return stall or CALLBACK_MAX_SECONDS * self.world.random.random()
 
     def _step(self) -> None:

@@ -249,6 +249,7 @@ class SimulatedLease(Lease):
 
     @override
     def __enter__(self) -> Self:
+        self._loop.lapsed = False
         self._guardian.renew(self._until)
         self._look_on()
         return self
@@ -264,6 +265,8 @@ class SimulatedLease(Lease):
             self._loop.on_thaw.append(self._look_on)
         elif (rest := self.look()) is not None:
             self._loop.computer.after(rest, self._look_on)
+        else:
+            self._loop.lapsed = True
 
 
 class SimulatedMachine(Machine):
@@ -295,6 +298,12 @@ class SimulatedMachine(Machine):
     @override
     def is_gone(self, other: SessionSeen, *, here: Session) -> bool:
         return (other.host, other.boot_id) == (here.host, here.boot_id) and other.pid not in self.computer.processes
+
+    @override
+    def is_helpless(self, other: SessionSeen, *, here: Session) -> bool:
+        process = self.computer.processes.get(other.pid)
+        stopped = isinstance(process, ProcessLoop) and process.stopped and other.boot_id == here.boot_id
+        return self.is_gone(other, here=here) or (other.host == here.host and stopped)
 
     @override
     async def probe(self, asked: Asked) -> Probed:

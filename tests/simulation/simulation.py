@@ -28,7 +28,8 @@ from tests.simulation.checks import Checks
 from tests.simulation.computers import Computer
 from tests.simulation.customers import Customer, Orders
 from tests.simulation.faults import Fault
-from tests.simulation.hosts import FORFEIT_AFTER_SECONDS, Host
+from tests.simulation.hosts import FASTEST, FORFEIT_AFTER_SECONDS, SLOWEST, Host
+from tests.simulation.loop import ProcessLoop
 from tests.simulation.scripts import Script, some_script
 from tests.simulation.stores import Network
 from tests.simulation.weather import Weather
@@ -37,8 +38,8 @@ from tests.simulation.world import Note, World
 EPOCH: Final = datetime(2030, 1, 1, tzinfo=UTC)
 STORM_SECONDS: Final = {"safety": 40.0, "liveness": 25.0}
 SETTLING_SECONDS: Final = 300.0
-SLOWEST: Final = 0.9
-FASTEST: Final = 1.1
+DRAINED_WITHIN_SECONDS: Final = 15.0
+"""The time that a drain gives, the longest grace, and what is left to write."""
 
 
 class Mode(StrEnum):
@@ -141,7 +142,15 @@ class Stage:
 
     def _new_host(self, number: int) -> Host:
         computer = self._new_computer(f"host{number}")
-        return Host(computer, self._database, self._network, self._record, self._mischief, applied=self.checks.applied)
+        checks = self.checks
+        return Host(
+            computer,
+            self._database,
+            self._network,
+            self._record,
+            self._mischief,
+            applied=checks.applied,
+        )
 
     def _new_customer(self, number: int) -> Customer:
         computer = self._new_computer(f"client{number}")
@@ -161,10 +170,13 @@ class Stage:
         self._world.run(seconds)
 
     def settle(self) -> None:
-        """All faults stop; two more things happen, which have to be dealt with in time."""
+        """All faults stop; some more things happen, which have to be dealt with in time."""
         self._world.note("world", "all faults stop")
+        self.checks.calm = True
         self._weather.calm(hints=self._world.chance(0.5))
         now = self._world.now
+        self._world.at(now + 1.0, self._order_much)
+        self._world.at(now + 3.0, self._drain_a_host)
         if len(self._hosts) > 1:
             self._world.at(now + 25.0, self._order_much)
             self._world.at(now + 30.0, self._lose_a_host_for_good)
@@ -215,6 +227,17 @@ class Stage:
         host.retired = True
         host.lose_power()
         self._world.after(FORFEIT_AFTER_SECONDS / SLOWEST + 2.0, self.checks.holds_nothing, host.computer)
+
+    def _drain_a_host(self) -> None:
+        host = self._world.random.choice(self._hosts)
+        if loop := host.loop:
+            self._world.note("world", f"{loop.name} is drained")
+            host.drain()
+            self._world.after(DRAINED_WITHIN_SECONDS, self._has_stopped, loop)
+
+    def _has_stopped(self, loop: ProcessLoop) -> None:
+        if not loop.dead:
+            self._world.breaks(f"{loop.name} was asked to drain {DRAINED_WITHIN_SECONDS:.0f} s ago, and works still")
 
     def _let_the_database_jump(self) -> None:
         self._jump_seconds = self._world.between(600.0, 30_000.0)

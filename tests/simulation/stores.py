@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
 from heavyjobs.errors import HeavyjobsError, StoreUnavailable
 from heavyjobs.store.protocol import Store, Topic, WakeUp
@@ -25,7 +25,26 @@ TIMEOUT_SECONDS: Final = 3.0
 LATE_MAX_SECONDS: Final = 4.0
 """How long after it was given up a call may still be applied."""
 
-Applied = Callable[[str, tuple[Any, ...], dict[str, Any], object], None]
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A verb that was applied.
+
+    Attributes:
+        sent_at: true time.
+        certain: whether its answer is sure to be heard.
+    """
+
+    verb: str
+    args: tuple[Any, ...]
+    named: dict[str, Any]
+    answer: object
+    loop: ProcessLoop
+    sent_at: float
+    certain: bool
+
+
+Applied: TypeAlias = Callable[[Call], None]
 
 
 @dataclass(slots=True)
@@ -48,7 +67,7 @@ class Reached:
     """A store, as one process reaches it.
 
     Args:
-        applied: told of each verb that was applied, with its answer.
+        applied: told of each verb that was applied.
     """
 
     def __init__(self, database: ReferenceDatabase, loop: ProcessLoop, network: Network, *, applied: Applied) -> None:
@@ -93,11 +112,13 @@ class Reached:
             if fate == "conflict" or self._world.chance(0.7):
                 self._world.after(2 * way, self._refuse, verb, answer, fate)
             return  # the rest hears nothing at all
+        if fate == "slow" and self._world.chance(0.5):
+            fate = "slow answer"
         if fate == "slow":
             way = self._world.between(0.2, TIMEOUT_SECONDS)
         if fate == "late commit":
             way = TIMEOUT_SECONDS * 1.12 + self._world.between(0.0, LATE_MAX_SECONDS)
-        self._world.after(way, self._apply, verb, args, named, answer, fate)
+        self._world.after(way, self._apply, verb, args, named, answer, fate, self._world.now)
 
     def _fate(self, verb: str) -> str | None:
         network, at = self._network, self._world.random.random()
@@ -118,7 +139,13 @@ class Reached:
         return self._world.between(*LATENCY_SECONDS)
 
     def _apply(
-        self, verb: str, args: tuple[Any, ...], named: dict[str, Any], answer: asyncio.Future[Any], fate: str | None
+        self,
+        verb: str,
+        args: tuple[Any, ...],
+        named: dict[str, Any],
+        answer: asyncio.Future[Any],
+        fate: str | None,
+        sent_at: float,
     ) -> None:
         result: Any = None
         error: HeavyjobsError | None = None
@@ -128,8 +155,9 @@ class Reached:
             error = refusal
         self._world.note(self._loop.name, verb, *args, named, error)
         if error is None:
-            self._applied(verb, args, named, result)
-        way = self._way()
+            certain = fate in {None, "slow"} and not self._loop.computer.cut_off
+            self._applied(Call(verb, args, named, result, self._loop, sent_at, certain))
+        way = self._world.between(0.2, TIMEOUT_SECONDS) if fate == "slow answer" else self._way()
         if self._loop.computer.cut_off or fate == "late commit":
             return
         if fate == "lost answer":
