@@ -62,7 +62,9 @@ def safe_name(raw: str, *, archive: str) -> str:
 
 
 def name_fault(raw: str) -> str | None:
-    """What is wrong with a name that could escape."""
+    """What is wrong with a name that could escape, or is none."""
+    if not raw:
+        return "has no name"
     if raw.startswith(("/", "\\")) or _DRIVE.match(raw):
         return "has an absolute name"
     if ".." in _SEPARATORS.split(raw):

@@ -115,7 +115,7 @@ def _sort(info: zipfile.ZipInfo, where: str) -> Sort:
     if info.flag_bits & _ENCRYPTED:
         stop(Unreadable, f"{shown(info.filename)!r} is encrypted", where=where, would_do="decrypt the archive first")
     kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == _UNIX else 0
-    if info.is_dir():
+    if info.filename.endswith("/"):  # `is_dir` of older Pythons fails without a name
         return Sort.FOLDER
     if kind == stat.S_IFLNK:
         return Sort.SYMLINK

@@ -7,11 +7,11 @@ import os
 from hypothesis import HealthCheck, settings
 
 
-def effort(examples: int = 100) -> settings:
-    """The settings of a fuzz test; `examples` where nobody asks for more."""
+def effort(examples: int = 100, *, most: int = 1_000_000) -> settings:
+    """The settings of a fuzz test: `examples` where nobody asks for more, and `most` where each takes long."""
     asked = int(os.environ.get("HEAVYJOBS_EXAMPLES", "0"))
     return settings(
-        max_examples=max(examples, asked),
+        max_examples=min(max(examples, asked), most),
         derandomize=not asked,
         database=None,
         deadline=None,
