@@ -48,7 +48,7 @@ SELECT id, 1, 0, 1, '[[0,"stdout",null,"x"]]'
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Noting(Talk):
     """Remembers with what each statement was asked."""
 

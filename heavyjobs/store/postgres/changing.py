@@ -38,7 +38,7 @@ class Family:
 
 
 async def cancel(talk: Talk, jobs: Collection[UUID], *, grace_seconds: float | None) -> dict[UUID, CancelAnswer]:
-    async with talk.connection.transaction():
+    async with talk.transaction():
         family = await cancel_family(talk, jobs, grace_seconds=grace_seconds)
         await talk.tell(News(jobs=family.changed, control=family.sessions))
     return {job: family.answers[job] for job in jobs if job in family.answers}
@@ -74,7 +74,7 @@ async def cancel_family(
 
 async def retry(talk: Talk, job: UUID, *, fresh: bool) -> JobRecord:
     try:
-        async with talk.connection.transaction():
+        async with talk.transaction():
             queues: list[str] = await talk.rows("retry", scalar_row, job=job, fresh=fresh)
             await talk.tell(News(ready=queues, jobs=[job] if queues else []))
             record = await _job(talk, job)
@@ -87,7 +87,7 @@ async def retry(talk: Talk, job: UUID, *, fresh: bool) -> JobRecord:
 
 async def update(talk: Talk, job: UUID, changes: Changes) -> JobRecord:
     check_changes(changes)
-    async with talk.connection.transaction():
+    async with talk.transaction():
         queues: list[str] = await talk.rows(
             "update_job",
             scalar_row,

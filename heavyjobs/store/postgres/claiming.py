@@ -41,6 +41,7 @@ async def promote(talk: Talk, *, limit: int) -> tuple[int, float | None]:
     async with talk.together():
         promoting = await talk.ask("promote", args_row(_Moved), limit=limit)
         looking = await talk.ask("next_due", scalar_row)
+        await talk.answers()
         moved = await promoting.fetchall()
         await talk.tell(News(ready={one.queue for one in moved}, jobs=[one.job for one in moved]))
         next_due = await looking.fetchall()

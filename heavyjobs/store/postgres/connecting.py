@@ -172,7 +172,7 @@ class Database:
             taken = time.monotonic()
             with broken_off(connection, limit), self._known(connection, taken if limit else None):
                 try:
-                    yield Talk(connection, self._options.notify)
+                    yield Talk(connection, self._options.notify, bound_ms=self._bound_ms(connection))
                 except HeavyjobsError:
                     raise
                 except BaseException as error:
@@ -206,6 +206,10 @@ class Database:
         if self._renewed_at[pool] < since:
             self._renewed_at[pool] = time.monotonic()
             await pool.drain()
+
+    def _bound_ms(self, connection: Connection) -> int | None:
+        """None where `settings` have said it once."""
+        return None if connection.prepare_threshold else round(self._options.timeout_seconds * 1000)
 
     async def _configure(self, connection: Connection) -> None:
         if self._options.notify and await is_direct(connection):

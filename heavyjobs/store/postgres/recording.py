@@ -50,6 +50,7 @@ async def record(
         telling = await _send_progress(talk, session, running)
         appending = await _send_logs(talk, session, logs)
         closing = await send_ends(talk, session, ends)
+        await talk.answers()
         if not await asked.fetchall():
             raise fenced(session)
         told = await telling.fetchall() if telling else []

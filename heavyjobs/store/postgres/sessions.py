@@ -59,7 +59,7 @@ async def tick(talk: Talk, session: UUID, held: Collection[ClaimKey]) -> Tick:
 
 async def forfeit(talk: Talk, observer: UUID, *, session: UUID, tick: int, jitter: float) -> Sequence[ClaimKey] | None:
     """Fencing waits for what the silent session is writing, and whoever writes after that finds itself fenced."""
-    async with talk.connection.transaction():
+    async with talk.transaction():
         if not await talk.rows("session_unfenced", scalar_row, session=observer):
             raise fenced(observer)
         silent = await talk.rows("fence", tuple_row, session=session, tick=tick)

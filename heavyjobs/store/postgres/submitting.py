@@ -83,6 +83,7 @@ async def spawn(talk: Talk, session: UUID, claim: ClaimKey, children: Sequence[N
         sending = await talk.ask("send_again", args_row(_SentAgain), **spawned)
         await talk.do("note_spawn", **spawned)
         submitting = await talk.ask("submit", _submitted, **settling.values(places))
+        await talk.answers()
         if not await holding.fetchall():
             raise no_more_children(claim)
         again = await sending.fetchall()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline
 from psycopg.rows import BaseRowFactory, TupleRow, scalar_row, tuple_row
 
 from heavyjobs.store.postgres.wakeups import News, written
@@ -38,20 +38,37 @@ async def is_direct(connection: Connection) -> bool:
     return bool(backend == connection.info.backend_pid)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Talk:
-    """A connection, and whether wake-ups are sent on it."""
+    """A connection, and whether wake-ups are sent on it.
+
+    Attributes:
+        bound_ms: how long the server may wait for us in a transaction, where its session has not been told (see `settings`).
+    """
 
     connection: Connection
     notify: bool
+    bound_ms: int | None = None
+    _pipeline: AsyncPipeline | None = None
 
     async def ask(self, statement: str, row: BaseRowFactory[T], /, **values: object) -> AsyncCursor[T]:
-        """Send a statement; inside `together` its rows can be had once all are sent."""
+        """Send a statement; inside `together` its rows can be had once all are sent, and `answers` were waited for."""
         return await self.connection.cursor(binary=True, row_factory=row).execute(SQL[statement], values)
+
+    async def answers(self) -> None:
+        """Inside `together`: wait until all that was sent is answered.
+
+        The server is told that this is all for now (Sync). Only then it counts the time that a transaction is idle: of a host
+        that vanishes after a mere flush it would keep the locks for ever (tests/faults/test_database_vanished.py).
+        """
+        if self._pipeline is not None:
+            await self._pipeline.sync()
 
     async def rows(self, statement: str, row: BaseRowFactory[T], /, **values: object) -> list[T]:
         """Send a statement and wait for its rows."""
-        return await (await self.ask(statement, row, **values)).fetchall()
+        cursor = await self.ask(statement, row, **values)
+        await self.answers()
+        return await cursor.fetchall()
 
     async def do(self, statement: str, /, **values: object) -> None:
         """Send a statement that has no rows to tell."""
@@ -63,7 +80,16 @@ class Talk:
             await self.do("notify", payload=payload)
 
     @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[None]:
+        """One transaction, a round trip for each statement."""
+        async with self.connection.transaction():
+            if self.bound_ms is not None:
+                await self.do("bounds", timeout=str(self.bound_ms))
+            yield
+
+    @asynccontextmanager
     async def together(self) -> AsyncGenerator[None]:
         """One transaction whose statements travel together: a round trip whenever rows are waited for, and one for the end."""
-        async with self.connection.pipeline(), self.connection.transaction():
+        async with self.connection.pipeline() as self._pipeline, self.transaction():
             yield
+        self._pipeline = None
