@@ -6,7 +6,8 @@ What it guarantees
 - when it is killed together with the coordinator, the kernel ends the workers and their programs (`heavyjobs.lifeline`).
 
 What it assumes
-- it runs no user code and nobody kills it; the coordinator starts another when it is gone, and keeps a watch of its own.
+- it runs no user code and nobody kills it; the coordinator starts another when it is gone or reads nothing any more, and keeps
+  a watch of its own.
 
 Its language, one line each on standard input: `lease SECONDS`, `watch PID STARTED MARKER`, `forget PID`, `inherit FOLDER` (to
 be removed when the coordinator is gone), `leave` (it lives on, the folder stays). The parent side is `Guardian`; the
@@ -22,7 +23,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,6 +33,9 @@ from heavyjobs.slots.tree import Root, end
 
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _NEVER: Final = float("inf")
+
+LEAVE_SECONDS: Final = 10.0
+"""How long it may take to leave when it is let go; one that stands still is killed then."""
 
 
 def boot_seconds() -> float:
@@ -55,6 +58,7 @@ class Guardian:
         _, ours = self._lifeline = self._lifeline or lifeline()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "heavyjobs.slots.guardian"],
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             start_new_session=True,
@@ -62,6 +66,7 @@ class Guardian:
             # Not taken for something that a dead coordinator has left: it may be at its work.
             env={name: value for name, value in os.environ.items() if name != COORDINATOR_MARK},
         )
+        os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]  # made with PIPE
         # Where multiprocessing keeps the sockets of its helpers; it removes that itself, unless this process is killed.
         self._say(f"inherit {sockets_folder()}")
         for root in self._roots.values():
@@ -103,18 +108,24 @@ class Guardian:
     def _let_go(self) -> None:
         self._say("leave")
         if self._process is not None:
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()  # type: ignore[union-attr]  # made with PIPE
-            self._process.wait()
+            self._process.stdin.close()  # type: ignore[union-attr]  # made with PIPE
+            try:
+                self._process.wait(LEAVE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
     def _say(self, line: str) -> None:
-        # The pipe holds thousands of such lines and the reader does nothing else, so this does not block; a dead guardian is
-        # noticed and replaced by whoever looks at `alive`.
+        # A dead guardian is noticed and replaced by whoever looks at `alive`.
         if self._process is not None and self._process.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._process.stdin.write(os.fsencode(f"{line}\n"))
-                self._process.stdin.flush()
+            try:
+                os.write(self._process.stdin.fileno(), os.fsencode(f"{line}\n"))
+            except BrokenPipeError:
+                pass
+            except BlockingIOError:
+                # Full, with thousands of such lines, though its reader does nothing else: it is stopped, and of no use.
+                self._process.kill()
 
 
 @dataclass(slots=True)
