@@ -16,10 +16,13 @@ from uuid import uuid4
 import pytest
 
 from tests.lifecycle.asking import until
-from tests.lifecycle.hosts import ROOT, TESTED_BY, carrying, gone
+from tests.lifecycle.hosts import ROOT, carrying, gone
 
 SOAK_SECONDS: Final = 500.0
 """A soak that is asked to last half a minute takes a little over one on two idle processors."""
+
+TESTED_BY: Final = "HEAVYJOBS_SOAK_TESTED_BY"
+"""The variable by which all processes of one soak are found; its hosts pass those with such names on to their jobs."""
 
 NOTHING: Final = ("lost", "doubled", "overlapping", "orphans")
 

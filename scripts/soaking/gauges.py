@@ -34,6 +34,14 @@ class Gauge:
     kinds: Counter[str]
 
 
+def measured(host: Host) -> dict[str, int]:
+    """At this moment; nothing while its coordinator is not there."""
+    with suppress(psutil.Error):
+        process = psutil.Process(host.process.pid if host.process else 0)
+        return {"pid": process.pid, "resident_bytes": process.memory_info().rss, "descriptors": process.num_fds()}
+    return {}
+
+
 async def gauge(host: Host) -> Gauge:
     """The medians over two seconds."""
     assert host.process is not None  # noqa: S101 - for the type checker

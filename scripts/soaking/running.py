@@ -26,7 +26,7 @@ from soaking.diary import Diary
 from soaking.export import export
 from soaking.faults import Faults
 from soaking.figures import Figures
-from soaking.gauges import gauge
+from soaking.gauges import gauge, measured
 from soaking.judging import Judge
 from soaking.leftovers import compare, connections_closed, strike
 from soaking.pace import Pace
@@ -124,10 +124,11 @@ async def _storm(stage: Stage, traffic: Traffic, figures: Figures) -> None:
 
 
 async def _tell(stage: Stage, traffic: Traffic, faults: Faults, pace: Pace) -> None:
-    """How it goes, for people."""
+    """How it goes, for people; and for the diary how large the steady coordinator is by now."""
     plan = stage.plan
     while True:
         await asyncio.sleep(TELL_SECONDS)
+        stage.diary.note("steady", **measured(stage.hosts[STEADY]))
         print(
             f"  {plan.store}, {pace.now:4.0f} of {plan.seconds:.0f} s:  "
             f"{len(traffic.accepted):,} of {len(plan.jobs):,} jobs, {traffic.outstanding} of them under way; "
