@@ -14,7 +14,7 @@ from heavyjobs.store.protocol import Topic
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.store.sqlite.addresses import database_path, file_system, file_system_of, is_network
 from heavyjobs.store.sqlite.connecting import library_fits
-from heavyjobs.testing.contract.harness import submit
+from heavyjobs.testing.contract.harness import register, submit
 
 MOUNTS = """\
 22 1 253:0 / / rw,relatime - ext4 /dev/vda rw
@@ -51,6 +51,18 @@ def test_a_url_names_a_file_relative_or_absolute(url: str, path: Path) -> None:
 def test_a_url_that_names_no_file_is_refused_with_the_forms_that_would_do(url: str) -> None:
     with pytest.raises(ConfigurationError, match=r"sqlite:///relative\.db"):
         SqliteStore(url)
+
+
+async def test_a_system_that_cannot_reserve_room_for_the_log_ticks_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+
+    async with SqliteStore(f"sqlite:///{tmp_path}/jobs.db") as store:
+        await store.migrate()
+        session = await register(store)
+
+        assert (await store.tick(session, ())).number == 1
 
 
 async def test_the_database_is_readable_for_its_owner_alone(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ def reserve(log: Path, size_bytes: int) -> None:
     Zeros after the last frame are no frame: SQLite reads as far as checksums hold. Opening and closing the log drops no lock,
     for SQLite has its locks on the two other files.
     """
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
     with suppress(OSError):
         descriptor = os.open(log, os.O_RDWR | os.O_CLOEXEC)
         try:
