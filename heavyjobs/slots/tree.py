@@ -93,7 +93,8 @@ def end(*roots: Root, seconds: float = 5.0, root_too: bool = True) -> Swept:
     _reap(ended)
     if root_too and not left:
         for root in roots:
-            sweep_scratch(root.marker)
+            with suppress(OSError):  # no folder for scratch any more, or none that can be used: whoever asked wants an end
+                sweep_scratch(root.marker)
     return Swept(tuple(ended.values()), tuple(label(process) for process in left))
 
 

@@ -7,6 +7,8 @@ import errno
 import os
 import signal
 import sys
+import tempfile
+from pathlib import Path
 from typing import NoReturn
 
 import psutil
@@ -86,3 +88,17 @@ async def test_a_worker_that_was_stopped_is_killed_whatever_goes_wrong_in_betwee
     async with asyncio.timeout(DEADLINE_SECONDS):
         await worker.over.wait()
     await ear.death()
+
+
+@pytest.mark.fault("storage: the folder for scratch is removed while jobs run")
+async def test_a_worker_is_ended_though_the_folder_for_scratch_is_gone(
+    worker: WorkerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ear = run(worker, "swallow_all")
+    await ear.hears("hanging")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "removed"))
+
+    swept = await worker.end()
+
+    assert swept.left == ()
+    assert (await ear.death()).signal == signal.SIGKILL
