@@ -200,7 +200,7 @@ async def test_a_frozen_coordinator_amid_a_transaction_does_not_keep_others_from
         silent, observer = await register(store), await register(store)
         claim = await running(store, silent)
         frozen = await psycopg.AsyncConnection.connect(postgres_url, autocommit=True)
-        await frozen.execute(SQL["settings"], {"timeout": "1000"})
+        await frozen.execute(SQL["settings"], {"timeout": "1000", "idle": "1000"})
         await frozen.execute("BEGIN")
         await frozen.execute("SELECT 1 FROM heavyjobs.coordinators WHERE session = %s FOR KEY SHARE", (silent,))
 

@@ -116,7 +116,7 @@ async def scene(history: tuple[str, UUID]) -> AsyncIterator[Scene]:
 async def explain(scene: Scene) -> AsyncIterator[Explain]:
     """Does something, undoes it, and explains one of its statements as it would have run."""
     with psycopg.connect(scene.url, autocommit=True) as connection:
-        connection.execute(SQL["settings"], {"timeout": "10000"})
+        connection.execute(SQL["settings"], {"timeout": "10000", "idle": "10000"})
         async with await psycopg.AsyncConnection.connect(scene.url, autocommit=True) as own:
 
             async def explained(statement: str, work: Callable[[Talk], Awaitable[object]]) -> Plan:

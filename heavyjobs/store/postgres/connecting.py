@@ -14,14 +14,14 @@ from typing import Final, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.rows import TupleRow, tuple_row
+from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from heavyjobs.errors import HeavyjobsError, StoreUnavailable
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.postgres.addresses import Address
 from heavyjobs.store.postgres.errors import Interrupted, casts_doubt, told, unreachable
-from heavyjobs.store.postgres.talking import Connection, Talk, break_off, is_direct
+from heavyjobs.store.postgres.talking import Bounds, Connection, Talk, break_off, is_direct
 from heavyjobs.store.protocol import StoreOptions
 
 T = TypeVar("T")
@@ -32,6 +32,9 @@ RECONNECT_SECONDS: Final = 3.0
 
 PREPARE_AFTER: Final = 5
 """A statement that is asked more often than this on one connection is prepared."""
+
+IDLE_SECONDS: Final = 3.0
+"""How long the server waits for the next statement of a transaction, which comes at once unless the client has vanished."""
 
 CANCEL_SECONDS: Final = 1.0
 """How long a server that has not answered in time may take to confirm that it has stopped."""
@@ -172,7 +175,7 @@ class Database:
             taken = time.monotonic()
             with broken_off(connection, limit), self._known(connection, taken if limit else None):
                 try:
-                    yield Talk(connection, self._options.notify, bound_ms=self._bound_ms(connection))
+                    yield Talk(connection, self._options.notify, None if connection.prepare_threshold else self._bounds())
                 except HeavyjobsError:
                     raise
                 except BaseException as error:
@@ -207,12 +210,11 @@ class Database:
             self._renewed_at[pool] = time.monotonic()
             await pool.drain()
 
-    def _bound_ms(self, connection: Connection) -> int | None:
-        """None where `settings` have said it once."""
-        return None if connection.prepare_threshold else round(self._options.timeout_seconds * 1000)
+    def _bounds(self) -> Bounds:
+        timeout = self._options.timeout_seconds
+        return Bounds(timeout_seconds=timeout, idle_seconds=min(timeout, IDLE_SECONDS))
 
     async def _configure(self, connection: Connection) -> None:
         if self._options.notify and await is_direct(connection):
             connection.prepare_threshold = PREPARE_AFTER
-            milliseconds = str(round(self._options.timeout_seconds * 1000))
-            await Talk(connection, notify=False).ask("settings", tuple_row, timeout=milliseconds)
+            await Talk(connection, notify=False).do("settings", **self._bounds().values())

@@ -35,14 +35,14 @@ SELECT pg_backend_pid();
 -- Bound a transaction on the server's side too, where the session is not ours alone: a client that has vanished holds its locks.
 SELECT set_config('statement_timeout', %(timeout)s::text, true),
        set_config('lock_timeout', %(timeout)s::text, true),
-       set_config('idle_in_transaction_session_timeout', %(timeout)s::text, true);
+       set_config('idle_in_transaction_session_timeout', %(idle)s::text, true);
 
 -- name: settings
 -- Bound every call on the server's side too, for a frozen client holds its locks; miss a host that has vanished; see what others have committed, whatever the
 -- database's default is; plan each statement once, and by its index.
 SELECT set_config('statement_timeout', %(timeout)s::text, false),
        set_config('lock_timeout', %(timeout)s::text, false),
-       set_config('idle_in_transaction_session_timeout', %(timeout)s::text, false),
+       set_config('idle_in_transaction_session_timeout', %(idle)s::text, false),
        set_config('tcp_keepalives_idle', '10', false),
        set_config('tcp_keepalives_interval', '3', false),
        set_config('tcp_keepalives_count', '3', false),

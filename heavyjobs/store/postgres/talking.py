@@ -38,17 +38,29 @@ async def is_direct(connection: Connection) -> bool:
     return bool(backend == connection.info.backend_pid)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long the server may work or wait for a lock, and wait for us within a transaction."""
+
+    timeout_seconds: float
+    idle_seconds: float
+
+    def values(self) -> dict[str, str]:
+        """In milliseconds, as the settings are called that they are for."""
+        return {"timeout": str(round(self.timeout_seconds * 1000)), "idle": str(round(self.idle_seconds * 1000))}
+
+
 @dataclass(slots=True)
 class Talk:
     """A connection, and whether wake-ups are sent on it.
 
     Attributes:
-        bound_ms: how long the server may wait for us in a transaction, where its session has not been told (see `settings`).
+        bounds: of each transaction, where the session is not ours alone and so was not told of them.
     """
 
     connection: Connection
     notify: bool
-    bound_ms: int | None = None
+    bounds: Bounds | None = None
     _pipeline: AsyncPipeline | None = None
 
     async def ask(self, statement: str, row: BaseRowFactory[T], /, **values: object) -> AsyncCursor[T]:
@@ -83,8 +95,8 @@ class Talk:
     async def transaction(self) -> AsyncGenerator[None]:
         """One transaction, a round trip for each statement."""
         async with self.connection.transaction():
-            if self.bound_ms is not None:
-                await self.do("bounds", timeout=str(self.bound_ms))
+            if self.bounds is not None:
+                await self.do("bounds", **self.bounds.values())
             yield
 
     @asynccontextmanager
