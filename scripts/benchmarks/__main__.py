@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks import cancel, idle, kill, latency, logs, noop, recovery
+from benchmarks import cancel, idle, kill, latency, logs, noop, recovery, restart
 from benchmarks.machine import describe
 from benchmarks.report import Report, console, summarize
 from benchmarks.stage import Broken, Stage
@@ -29,6 +29,7 @@ PARTS: Final[dict[str, tuple[str, Part]]] = {
     "recovery": ("the jobs of killed hosts, taken over for their silence", recovery.measure),
     "logs": ("a flood of log lines", logs.measure),
     "noop": ("no-op jobs, drained by one coordinator", noop.measure),
+    "restart": ("no-op jobs before and after faults of the database", restart.measure),
 }
 STORES: Final = ("sqlite", "postgres")
 

@@ -44,6 +44,10 @@ class Report:
         unit = f" {unit}" if unit else ""
         self.figures.append(Figure(what, f"{value:,.3g}{unit}", f"≤ {most:,.3g}{unit}", value <= most, remark))
 
+    def at_least(self, what: str, value: float, least: float, unit: str = "") -> None:
+        unit = f" {unit}" if unit else ""
+        self.figures.append(Figure(what, f"{value:,.3g}{unit}", f"≥ {least:,.3g}{unit}", value >= least))
+
     def true(self, what: str, shown: str, *, good: bool) -> None:
         """A figure that is as it must be, or not."""
         self.figures.append(Figure(what, shown, "yes", good))
