@@ -100,6 +100,7 @@ async def test_a_port_where_nobody_listens_is_told_as_refused() -> None:
     assert told.endswith("check host and port, and that the server runs")
 
 
+@pytest.mark.fault("database: a host that takes connections and says nothing")
 async def test_a_host_that_never_answers_is_given_up_in_time(silent_port: int) -> None:
     told = await _refused(f"postgresql://app:{ENCODED}@127.0.0.1:{silent_port}/jobs")
 

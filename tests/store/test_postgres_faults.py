@@ -84,6 +84,7 @@ async def test_a_claim_on_a_lost_connection_is_unavailable_or_held_never_lost(po
         assert not held & ready
 
 
+@pytest.mark.fault("database: away for longer than a call may take")
 async def test_a_server_that_goes_away_is_unavailable_in_time_and_found_again() -> None:
     with postgres_server() as server:
         async with PostgresStore(server.url, StoreOptions(timeout_seconds=2.0)) as store:
@@ -115,6 +116,7 @@ async def test_a_restart_between_two_calls_is_not_noticed() -> None:
             assert await store.get(job) is not None
 
 
+@pytest.mark.fault("database: a row locked by someone for long")
 async def test_a_call_that_finds_a_row_locked_ends_in_time(postgres_url: str) -> None:
     async with PostgresStore(postgres_url, StoreOptions(timeout_seconds=1.0)) as store:
         [job] = await submit(store)
@@ -129,6 +131,7 @@ async def test_a_call_that_finds_a_row_locked_ends_in_time(postgres_url: str) ->
         assert await store.cancel([job]) == {job: CancelAnswer.CANCELLED}
 
 
+@pytest.mark.fault("database: a statement cancelled on the server")
 async def test_a_tick_that_the_server_cancelled_does_not_spoil_the_next_ones(postgres_url: str) -> None:
     async with PostgresStore(postgres_url, StoreOptions(connections=1)) as store:
         session = await register(store)
@@ -165,6 +168,7 @@ async def test_a_submit_that_the_server_cancelled_does_not_spoil_the_next_ones(p
             await submit(store)
 
 
+@pytest.mark.fault("database: all our own connections busy, a tick is due")
 async def test_a_tick_does_not_wait_for_connections_that_are_all_busy(postgres_url: str) -> None:
     async with PostgresStore(postgres_url, StoreOptions(connections=2)) as store:
         session = await register(store)
@@ -247,6 +251,7 @@ async def test_a_cancel_that_comes_between_look_and_write_of_an_end_wins(
     assert (await ending).ended == {claim: JobState.CANCELLED}
 
 
+@pytest.mark.fault("database: ready jobs locked by another transaction")
 async def test_a_claim_passes_over_what_another_has_locked_and_takes_what_stands_behind(
     postgres_store: PostgresStore, postgres_url: str
 ) -> None:

@@ -111,6 +111,7 @@ async def test_a_killed_listener_is_noticed_and_everybody_is_woken(
         assert (await anext(wakeups)).keys == {"default"}
 
 
+@pytest.mark.fault("database: the listener's backend frozen")
 async def test_a_frozen_listener_is_noticed_and_everybody_is_woken(
     postgres_url: str, woken: tuple[PostgresStore, AsyncIterator[WakeUp]]
 ) -> None:
