@@ -33,6 +33,7 @@ Two more are not errors but requests, and derive from BaseException so that `exc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from signal import SIGXFSZ
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ class ProgramFailed(WorkError):
         self.signal = signal
         self.tail = tuple(tail)
         how = f"was killed by signal {signal}" if signal is not None else f"exited with code {code}"
+        how = "wrote a file larger than it may (workers.file_size)" if signal == SIGXFSZ else how
         last = f": {self.tail[-1]}" if self.tail else ""
         super().__init__(f"{argv[0]} {how}{last}")
 

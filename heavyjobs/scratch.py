@@ -20,6 +20,11 @@ def make_scratch(claim: ClaimKey) -> Path:
     return Path(tempfile.mkdtemp(prefix=prefix))
 
 
+def make_helpers_folder(marker: str) -> str:
+    """A fresh folder for what multiprocessing needs in the worker with this marker."""
+    return tempfile.mkdtemp(prefix=_prefix(marker))
+
+
 def remove_scratch(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 

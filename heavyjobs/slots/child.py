@@ -50,9 +50,9 @@ class Pipes(NamedTuple):
 
 
 def work(pipes: Pipes, options: bytes, lane: bool) -> NoReturn:  # noqa: FBT001 - from a tuple
-    """The executor's initializer, which is all that it ever runs here: serve, then leave.
+    """All that ever runs in this process: serve, then leave.
 
-    Not one of its calls: before that came, this process would wait on the executor's queue, whose writing end it holds as well,
+    Not one of the executor's calls: before that came, this process would wait on a queue whose writing end it holds as well,
     and never notice that its coordinator is gone.
     """
     try:

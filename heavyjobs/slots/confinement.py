@@ -16,19 +16,25 @@ import grp
 import os
 import pwd
 import resource
+import subprocess
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from multiprocessing import spawn as preparing
 from multiprocessing import util
 from typing import Any, Final
 
 from heavyjobs.errors import ConfigurationError
 from heavyjobs.events import CONFINEMENT, Confinement, read
 from heavyjobs.processes import COORDINATOR_MARK, WORKER_MARK, started_at
+from heavyjobs.slots.usage import SPARE_FILES
 
 TOLD: Final = "HEAVYJOBS_CONFINED"
 """The variable that says how, to a process that is to confine itself."""
+
+UNCONFINED: Final = 78
+"""The exit code of a process that could not be confined; its last words say why, and what would do."""
 
 KEPT: Final = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "TEMP", "TMP"),
@@ -60,27 +66,38 @@ def environment(confinement: Confinement) -> dict[str, str]:
 
 @contextmanager
 def confining(confinement: Confinement) -> Generator[None]:
-    """What multiprocessing starts within this block, it starts with the bounded environment.
+    """What multiprocessing starts within this block, it starts with the bounded environment, and tells it as little else.
 
-    It offers no way to say so, and changing this process's own environment meanwhile would take it from other threads.
+    It offers no way to say so, and changing this process's own environment meanwhile would take it from other threads. Of what
+    it tells a new process, the arguments may hold a password, and the folder may be closed to another user.
     """
     given = environment(confinement)
 
     def spawn(path: bytes, arguments: Sequence[Any], descriptors: Sequence[int]) -> int:
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, True)  # noqa: FBT003
-        try:
-            return os.posix_spawn(path, [*arguments], given)
-        finally:
-            for descriptor in descriptors:
-                os.set_inheritable(descriptor, False)  # noqa: FBT003
+        process = subprocess.Popen(  # noqa: S603 - a list of multiprocessing's own making
+            arguments,
+            executable=path,
+            pass_fds=[*descriptors],
+            env=given,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # without the terminal that its coordinator may have: it could type there
+        )
+        process.returncode = 0  # who asked for it waits for it: nothing of it is left to this object
+        return process.pid
 
-    own = util.spawnv_passfds
+    def prepare(name: str) -> dict[str, Any]:
+        told: dict[str, Any] = own_prepare(name)
+        told.pop("dir", None)
+        return {**told, "sys_argv": sys.argv[:1]}
+
+    own_spawn, own_prepare = util.spawnv_passfds, preparing.get_preparation_data
     setattr(util, "spawnv_passfds", spawn)  # noqa: B010 - its arguments have many names
+    preparing.get_preparation_data = prepare
     try:
         yield
     finally:
-        util.spawnv_passfds = own
+        util.spawnv_passfds = own_spawn
+        preparing.get_preparation_data = own_prepare
 
 
 def check(confinement: Confinement) -> None:
@@ -92,11 +109,18 @@ def check(confinement: Confinement) -> None:
     if confinement.user is None:
         if confinement.group is not None:
             raise ConfigurationError("workers.group goes with workers.user; give that too, or leave it out")
+        if confinement.processes is not None and os.geteuid() == 0:
+            raise ConfigurationError("workers.processes does not bind root; name another user as workers.user")
         return
     account = _account(confinement)
-    if os.geteuid() not in (0, account.uid):
+    if os.geteuid() == 0:
+        if account.uid == 0:
+            raise ConfigurationError(f"workers.user: {account.name} is root itself; name another user, or leave it out")
+        return
+    if (os.geteuid(), os.getegid()) != (account.uid, account.gid):
         raise ConfigurationError(
-            f"workers.user: only root may run jobs as {account.name}; start the coordinator as root, or as {account.name}"
+            f"workers.user: only root may run jobs as {account.name}, and in another group; start the coordinator as root, "
+            "or leave workers.user and workers.group out"
         )
 
 
@@ -108,23 +132,33 @@ def confine_as_told() -> None:
     try:
         confine(read(CONFINEMENT, told.encode()))
     except BaseException as error:  # noqa: BLE001 - an ImportError would be passed over by the fork server
-        print(f"heavyjobs: a process for jobs could not be confined: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        os._exit(1)
+        print(error, file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(UNCONFINED)
 
 
 def confine(confinement: Confinement) -> None:
     """Give up what user code must not have. There is no way back."""
-    for number, most in (
-        (resource.RLIMIT_NPROC, confinement.processes),
-        (resource.RLIMIT_FSIZE, confinement.file_size_bytes),
-        (resource.RLIMIT_NOFILE, confinement.open_files),
-    ):
-        if most is not None:
-            hard = resource.getrlimit(number)[1]
-            allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.setrlimit(number, (allowed, allowed))
+    # What is in a job's memory is not left in files, unless a job asks for that itself.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    _limit(resource.RLIMIT_FSIZE, confinement.file_size_bytes)
+    _limit(resource.RLIMIT_NOFILE, confinement.open_files, spare=SPARE_FILES)
     if confinement.user is not None:
         _become(_account(confinement))
+
+
+def limit_processes(confinement: Confinement) -> None:
+    """Let this process start no more when its user has as many as that.
+
+    For workers, not for what forks them: it must be able to, however many processes a job has made.
+    """
+    _limit(resource.RLIMIT_NPROC, confinement.processes)
+
+
+def _limit(number: int, most: int | None, *, spare: int = 0) -> None:
+    if most is not None:
+        hard = resource.getrlimit(number)[1]
+        allowed, bound = (each if hard == resource.RLIM_INFINITY else min(each, hard) for each in (most, most + spare))
+        resource.setrlimit(number, (allowed, bound))
 
 
 class _Account:
@@ -154,17 +188,13 @@ def _account(confinement: Confinement) -> _Account:
 
 
 def _become(account: _Account) -> None:
-    if os.geteuid() != account.uid:
+    if os.geteuid() == 0:
         os.initgroups(account.name, account.gid)
         os.setresgid(account.gid, account.gid, account.gid)
         os.setresuid(account.uid, account.uid, account.uid)
-    for place in (os.__file__, __file__):
-        if not os.access(place, os.R_OK):
-            raise ConfigurationError(
-                f"workers.user: {account.name} cannot read {place}; put Python and heavyjobs where that user can, as in /opt"
-            )
+        _check_places(account)
     os.environ.update(HOME=account.home, USER=account.name, LOGNAME=account.name)
-    if not os.access(".", os.X_OK):
+    if not os.access(os.getcwd(), os.X_OK):  # noqa: PTH109 - by its path, as processes that a job starts will come to it
         os.chdir("/")
     if sys.platform == "linux":
         prctl = ctypes.CDLL(None).prctl
@@ -172,3 +202,28 @@ def _become(account: _Account) -> None:
         prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)
         # No program with the set-user-id bit gives back what was given up.
         prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _check_places(account: _Account) -> None:
+    """Whether the user that this process is now can work here, and cannot slip something under root.
+
+    Raises:
+        ConfigurationError
+    """
+    for place in (os.__file__, __file__):
+        if not os.access(place, os.R_OK):
+            raise ConfigurationError(
+                f"workers.user: {account.name} cannot read {place}; put Python and heavyjobs where that user can, as in /opt"
+            )
+    if os.access(".", os.W_OK):
+        # Python finds modules here, the coordinator's too.
+        raise ConfigurationError(
+            f"workers.user: {account.name} may write to {os.getcwd()}, where the coordinator was started;"  # noqa: PTH109
+            " start it in a folder of root's, as in /etc/heavyjobs"
+        )
+    scratch = os.environ.get("TMPDIR")
+    if scratch and not os.access(scratch, os.W_OK | os.X_OK):
+        # Python would use another, in which nobody looks for what is left.
+        raise ConfigurationError(
+            f"workers.user: {account.name} cannot write to TMPDIR={scratch}; use a folder that all may, as /tmp"
+        )

@@ -19,9 +19,10 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from heavyjobs.errors import ConfigurationError
 from heavyjobs.events import Confinement
 from heavyjobs.job import kinds
-from heavyjobs.slots.confinement import confine_as_told, environment
+from heavyjobs.slots.confinement import UNCONFINED, confine_as_told, environment
 
 PROBE_SECONDS: Final = 60.0
 
@@ -64,6 +65,9 @@ async def probe(asked: Asked) -> Probed:
     """Import in a process of its own, which may take `PROBE_SECONDS`, crash, or print what it likes.
 
     The answer comes through a pipe that user code does not know of.
+
+    Raises:
+        ConfigurationError: no process for user code can be confined as it is configured.
     """
     answer_read, answer_write = os.pipe()
     with os.fdopen(answer_read, "rb") as answer:
@@ -85,6 +89,8 @@ async def probe(asked: Asked) -> Probed:
             return _PROBED.validate_json(await reading)
         except ValidationError:
             last = said.decode("utf-8", "backslashreplace").strip().rpartition("\n")[2]
+            if process.returncode == UNCONFINED:
+                raise ConfigurationError(last) from None
             return Probed(problems=(f"importing {', '.join(asked.modules)} ended the process ({process.returncode}): {last}",))
 
 

@@ -19,7 +19,7 @@ from heavyjobs.events import Code, Ended
 from heavyjobs.slots import endings, tree
 from heavyjobs.slots.ground import Ground
 from heavyjobs.slots.link import WorkerLink, value_of
-from heavyjobs.slots.usage import Meter, limit_memory, so_far
+from heavyjobs.slots.usage import Meter, limit_memory, make_room, so_far
 from heavyjobs.slots.wire import Wire
 from heavyjobs.slots.worker import Worker, assignment_of, forget_helpers
 from heavyjobs.values import JsonText
@@ -60,13 +60,17 @@ class Serial:
         ended = self._run(run, reference)
         self._wire.shield.disarm()
         limit_memory(None)
-        whole = self._ground is None or self._ground.restore()
+        roomy = make_room()
+        whole = self._restore() and roomy
         self._captured.flush()
         self._sweep(reference)
         # A request to stop may have been raised between the taking of some library's lock and its release.
         worn = self._worker.worn() or self._wire.shield.raised or not whole
         now = so_far()
         self._wire.send(Code.ENDED, reference, endings.dump(ended, bill=meter.bill(now), so_far=now, worn=worn))
+
+    def _restore(self) -> bool:
+        return self._ground is None or self._ground.restore()
 
     def _run(self, run: events.Run, reference: int) -> Ended:
         """Run user code: whatever it raises is its ending, and nothing else's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import threading
@@ -11,9 +10,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 import psutil
 
@@ -41,6 +41,20 @@ class Started:
     err: int
     mark: Mark
     server: psutil.Process | None
+
+
+class _Workers(ForkServerContext):
+    """Where an executor finds its processes: one that serves its own pipes, and is given nothing of the executor's.
+
+    Its queues are guarded by semaphores that another user may not open, and what comes out of one of them it unpickles.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__()
+        self._arguments = arguments
+
+    def Process(self, **_: Any) -> ForkServerProcess:  # type: ignore[override]  # noqa: N802
+        return ForkServerProcess(target=child.work, args=self._arguments)
 
 
 class NotStarted(Exception):
@@ -99,15 +113,10 @@ def start_process(
 def _forked(
     given: child.Pipes, options: events.WorkerOptions, preload: tuple[str, ...], *, lane: bool
 ) -> tuple[ProcessPoolExecutor, Future[int], BaseProcess]:
-    context = multiprocessing.get_context("forkserver")
+    context = _Workers(given, events.WORKER_OPTIONS.dump_json(options), lane)
     with _starting, confining(options.confinement):
         context.set_forkserver_preload([*_PRELOAD, *preload])
-        executor = ProcessPoolExecutor(
-            1,
-            mp_context=context,
-            initializer=child.work,
-            initargs=(given, events.WORKER_OPTIONS.dump_json(options), lane),
-        )
+        executor = ProcessPoolExecutor(1, mp_context=context)
         with _without_main():
             future = executor.submit(os.getpid)  # never runs: it is only what has the process started
         # Not multiprocessing.active_children(): it asks dying siblings for the exit code that their own executors wait for.

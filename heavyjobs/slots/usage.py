@@ -7,6 +7,7 @@ Elsewhere than on Linux memory is the process's peak so far, and bytes are 0.
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 import time
@@ -17,6 +18,9 @@ from typing import Final
 from heavyjobs.model import Bill
 
 _LAST_WORDS_BYTES: Final = 16 << 20
+SPARE_FILES: Final = 64
+"""Descriptors that a worker may open beyond those of its job, to say how that ended."""
+
 _IO = Path("/proc/self/io")
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
@@ -73,6 +77,23 @@ def limit_memory(limit_bytes: int | None) -> None:
     if hard != resource.RLIM_INFINITY:
         soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def make_room() -> bool:
+    """Whether a job has left a few descriptors to be opened; where it has not, some more are allowed."""
+    taken: list[int] = []
+    try:
+        for _ in range(4):
+            taken.append(os.open(os.devnull, os.O_RDONLY))  # noqa: PERF401 - those before the failure are to be closed
+    except OSError:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        more = soft + SPARE_FILES if hard == resource.RLIM_INFINITY else min(soft + SPARE_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+        return False
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+    return True
 
 
 def _io_bytes() -> tuple[int, int]:

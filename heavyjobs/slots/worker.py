@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import forkserver, process, resource_tracker, util
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from heavyjobs import events, lifeline
 from heavyjobs.context import Assignment
@@ -22,7 +22,9 @@ from heavyjobs.locations import Locations
 from heavyjobs.logs import encode_lines
 from heavyjobs.model import ClaimKey, Source
 from heavyjobs.processes import started_at
+from heavyjobs.scratch import make_helpers_folder
 from heavyjobs.slots import capture, tree
+from heavyjobs.slots.confinement import limit_processes
 from heavyjobs.slots.stepping import Mark
 from heavyjobs.slots.usage import resident_bytes
 from heavyjobs.slots.wire import Wire
@@ -50,6 +52,8 @@ class Worker:
         self.hear()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        limit_processes(self._options.confinement)
+        _keep_helpers_apart(self._options.marker)
         sys.path[:0] = [folder for folder in self._options.path if folder not in sys.path]
         self.wire.send(Code.HELLO, 0)
 
@@ -62,8 +66,7 @@ class Worker:
     def _forget_what_was_inherited(self) -> None:
         """Point every inherited descriptor but 0, 1, 2, the pipe and the lifeline at nothing.
 
-        The executor's result channel is among them: a job that wrote a pickle there would run code in the coordinator. They are
-        replaced and not closed, for the objects that hold these numbers would close another's file later.
+        They are replaced and not closed, for the objects that hold these numbers would close another's file later.
         """
         null = os.open(os.devnull, os.O_RDWR)
         kept = {0, 1, 2, null, *self.wire.descriptors, *lifeline.held()}
@@ -130,6 +133,22 @@ def forget_helpers() -> None:
     resource_tracker.ResourceTracker.__init__(tracker)
     server = forkserver._forkserver  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
     forkserver.ForkServer.__init__(server)
+
+
+def _keep_helpers_apart(marker: str) -> None:
+    """Have what multiprocessing makes for a job lie in a folder of this worker's, removed with its scratch.
+
+    The coordinator's, which it would take, is closed to another user, and open to none of its jobs' mistakes otherwise.
+    """
+    config: dict[str, Any] = getattr(process.current_process(), "_config")  # noqa: B009 - private
+    config.pop("tempdir", None)
+
+    def get_temp_dir() -> str:
+        if "tempdir" not in config:
+            config["tempdir"] = make_helpers_folder(marker)
+        return str(config["tempdir"])
+
+    util.get_temp_dir = get_temp_dir
 
 
 def assignment_of(run: events.Run) -> Assignment:

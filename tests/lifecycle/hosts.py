@@ -49,6 +49,7 @@ def configuration(
     notify: bool = True,
     listen_url: str | None = None,
     modules: Sequence[str] = (WORK,),
+    workers: Mapping[str, Any] | None = None,
     **coordinator: Any,
 ) -> dict[str, Any]:
     """What a configuration file would say."""
@@ -58,7 +59,7 @@ def configuration(
         "path": [str(ROOT)],
         "database": {"url": url, "timeout": "2s", "notify": notify, **({"listen_url": listen_url} if listen_url else {})},
         "coordinator": {**CALM, **coordinator},
-        "workers": {"environment": ["TESTED_*"]},
+        "workers": {"environment": ["TESTED_*"], **(workers or {})},
         "queues": {queue: {"slots": slots}},
     }
 
@@ -87,9 +88,12 @@ class Daemon:
 
     Args:
         unread: a pipe that its log goes to instead of the file.
+        python: that runs it.
     """
 
-    def __init__(self, folder: Path, url: str, *, unread: int | None = None, **how: Any) -> None:
+    def __init__(
+        self, folder: Path, url: str, *, unread: int | None = None, python: str = sys.executable, **how: Any
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.log: Final = folder / "log"
         self._name: Final = uuid4().hex
@@ -97,7 +101,7 @@ class Daemon:
         config.write_text(_toml(configuration(url, **how)))
         with self.log.open("wb") as log:
             self.process: Final = subprocess.Popen(
-                [sys.executable, "-m", "heavyjobs.cli", "run", "--config", config],
+                [python, "-m", "heavyjobs.cli", "run", "--config", config],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log if unread is None else unread,
