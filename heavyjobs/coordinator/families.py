@@ -125,6 +125,8 @@ async def _unless(over: asyncio.Event, waiting: Awaitable[Mapping[UUID, JobRecor
     finally:
         task.cancel()
         end.cancel()
+        # Whatever is still raised is nobody's any more; left alone, it would be told as an error that was never looked at.
+        await asyncio.gather(task, end, return_exceptions=True)
 
 
 def _ends(jobs: tuple[UUID, ...], ended: Mapping[UUID, JobRecord]) -> list[events.ChildEnd]:
