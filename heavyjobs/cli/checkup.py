@@ -99,9 +99,16 @@ def coordinators(live: Sequence[CoordinatorRecord], *, now: datetime) -> Iterato
 
 def service(live: Sequence[CoordinatorRecord], settings: Settings) -> Iterator[Checked]:
     """How systemd stops the coordinators of this host that it has started."""
-    here = {one.session.pid for one in live if one.session.host == socket.gethostname()}
-    for unit in {unit for pid in here if (unit := unit_of(pid)) is not None}:
+    for unit in {unit for pid in pids_here(live) if (unit := unit_of(pid)) is not None}:
         yield from stopping(unit, drain_seconds=settings.coordinator.drain)
+
+
+def pids_here(live: Sequence[CoordinatorRecord]) -> set[int]:
+    """Of coordinators whose numbers mean something to us: after a boot, or in another container, they are other processes'."""
+    from heavyjobs.coordinator.host import boot_id
+
+    here = socket.gethostname(), boot_id()
+    return {one.session.pid for one in live if (one.session.host, one.session.boot_id) == here}
 
 
 def stopping(unit: Unit, *, drain_seconds: float) -> Iterator[Checked]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
 
-from heavyjobs.cli.checkup import open_files, stopping
+from heavyjobs.cli.checkup import open_files, pids_here, stopping
 from heavyjobs.cli.exits import Exit
 from heavyjobs.cli.systemd import Unit, read_unit, service_in
+from heavyjobs.coordinator.host import new_session
+from heavyjobs.model import CoordinatorRecord
 from heavyjobs.store.postgres.health import Facts, told
 from heavyjobs.store.protocol import Checked, Fit
 from tests.cli.stage import Stage
@@ -158,6 +163,15 @@ def test_two_coordinators_of_one_name_are_remarked(stage: Stage) -> None:
     texts = [check["text"] for check in examined(stage)["checks"] if check["fit"] == "remark"]
 
     assert any(text.startswith("2 are called host-a: harmless") for text in texts)
+
+
+def test_a_pid_of_an_earlier_boot_is_not_taken_for_a_process_of_this_one() -> None:
+    now = datetime.now(UTC)
+    live = CoordinatorRecord(new_session("here"), 1, now, now, None, None, None, 0)
+    earlier = replace(live, session=replace(live.session, boot_id="earlier"))
+
+    assert pids_here([live]) == {os.getpid()}
+    assert pids_here([earlier]) == set()
 
 
 def test_a_service_that_cannot_drain_is_wrong() -> None:
