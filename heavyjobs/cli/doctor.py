@@ -31,7 +31,9 @@ MARKS: Final[Mapping[Fit, tuple[str, Colour]]] = {
 @common
 @click.command()
 @click.option(
-    "--history", is_flag=True, help="Read all jobs, invocations and logs too, and check that nothing was lost or done twice."
+    "--history",
+    is_flag=True,
+    help="Read the whole database too, and check that it is undamaged, and that nothing was lost or done twice.",
 )
 @as_json
 @click.pass_context
@@ -60,7 +62,7 @@ async def _database(settings: Settings, *, history: bool) -> tuple[Sequence[Chec
         return [Checked("database", Fit.REMARK, f"there is no {path} yet; heavyjobs run or submit makes it")], None
     try:
         async with open_store(settings.database.url, options_of(settings.database)) as store:
-            checks = [Checked("database", Fit.FINE, f"{store.url} can be reached"), *await store.health()]
+            checks = [Checked("database", Fit.FINE, f"{store.url} can be reached"), *await store.health(whole=history)]
             schema = await _schema(store)
             checks.append(schema)
             if schema.fit is Fit.WRONG:

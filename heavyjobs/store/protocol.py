@@ -571,8 +571,8 @@ class Store(Protocol):
         """Live sessions, or with `ended` also the others, newest first."""
         ...
 
-    async def health(self) -> Sequence[Checked]:
-        """What is to be said of this database beside its contents; may read all of it, changes nothing."""
+    async def health(self, *, whole: bool = False) -> Sequence[Checked]:
+        """What is to be said of this database beside its contents; changes nothing, and reads all of it only with `whole`."""
         ...
 
     # -- wake-ups

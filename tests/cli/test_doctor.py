@@ -84,7 +84,7 @@ def test_few_open_files_for_many_workers_are_remarked() -> None:
 def test_each_thing_has_its_line_with_a_mark(stage: Stage) -> None:
     stage.serve()
 
-    said = stage.answer("doctor").splitlines()
+    said = stage.answer("doctor", "--history").splitlines()
 
     assert {line[0] for line in said} <= {"✓", "!"}
     for start in (
@@ -104,12 +104,20 @@ def test_a_damaged_file_is_found_and_left_as_it_is(stage: Stage) -> None:
     stage.database.write_bytes(pages)
 
     fit, text = next(
-        (check["fit"], check["text"]) for check in examined(stage, code=Exit.UNSOUND)["checks"] if check["what"] == "integrity"
+        (check["fit"], check["text"])
+        for check in examined(stage, "--history", code=Exit.UNSOUND)["checks"]
+        if check["what"] == "integrity"
     )
 
     assert fit == "wrong"
     assert "restore a backup" in text
     assert stage.database.read_bytes() == pages
+
+
+def test_without_being_asked_for_the_history_not_the_whole_file_is_read(stage: Stage) -> None:
+    stage.serve()
+
+    assert "integrity" not in {check["what"] for check in examined(stage)["checks"]}
 
 
 def test_a_schema_of_a_later_release_is_wrong(stage: Stage) -> None:

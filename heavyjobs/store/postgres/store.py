@@ -179,7 +179,7 @@ class PostgresStore:
     async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
         return await self._database.repeated("reading coordinators", lambda talk: reading.coordinators(talk, ended=ended))
 
-    async def health(self) -> Sequence[Checked]:
+    async def health(self, *, whole: bool = False) -> Sequence[Checked]:
         facts = await self._database.repeated("examining", health.facts)
         heard = await health.heard(self._direct, self._database) if self._options.notify else None
         return health.told(facts, heard=heard, listen_url=self._options.listen_url is not None)

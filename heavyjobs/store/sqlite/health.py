@@ -69,7 +69,7 @@ def promised(synchronous: int) -> Checked:
 
 
 def integrity(connection: sqlite3.Connection) -> Sequence[Checked]:
-    """Whether all pages hold together; reads the whole file."""
+    """Whether all pages hold together; reads the whole file, and keeps its log from being emptied meanwhile."""
     try:
         found = [row[0] for row in connection.execute(f"PRAGMA quick_check({DAMAGES_MAX})")]
     except sqlite3.DatabaseError as error:

@@ -184,7 +184,7 @@ class ReferenceStore:
     async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
         return liveness.coordinators(self._database.tables, ended=ended)
 
-    async def health(self) -> Sequence[Checked]:
+    async def health(self, *, whole: bool = False) -> Sequence[Checked]:
         return []
 
     # -- wake-ups
