@@ -22,6 +22,7 @@ from heavyjobs.testing.contract.machine.tokens import (
     New,
     Wanted,
     claim_of,
+    job_id,
     number_of,
     session_id,
 )
@@ -37,19 +38,8 @@ FALLEN: Final = (JobState.DEAD, JobState.CANCELLED)
 _NAMES: Final = st.sampled_from(list(product((0, 1, -1), (1.0, 2.0, 0.5), (None, 100), (2, 1, 3), (2, 0))))
 """Priority, CPUs, memory, attempts and backoff of a job."""
 
-_ENDS: Final = st.sampled_from(
-    (
-        None,
-        None,
-        None,
-        "succeeded",
-        "succeeded",
-        "raised",
-        "raised",
-        "handed_back",
-        *(how for how in Ending if how is not Ending.FORFEITED),
-    )
-)
+_LIKELY: Final = (None, None, None, None, None, None, "succeeded", "succeeded", "raised", "raised", "handed_back")
+_ENDS: Final = st.sampled_from((*_LIKELY, *(how for how in Ending if how is not Ending.FORFEITED)))
 _STARTED: Final = (Ending.SUCCEEDED, Ending.FAILED)
 """Nothing ends so that has not said that it started."""
 
@@ -111,10 +101,14 @@ def a_job(draw: Draw, tables: Tables, *likely: JobState) -> int:
 
 
 def a_root(draw: Draw, tables: Tables) -> int:
-    """A live job, the likelier the more there is below it."""
-    families = Counter(root for job in tables.jobs.values() for root in _above(tables, job))
-    live = [job for job, found in tables.jobs.items() if found.live]
-    weighed = [number_of(job) for job in live for _ in range(1 + 3 * families[job])]
+    """A live job, the likelier the more there is below it, above all below one that has ended."""
+    weights = Counter(job for job, found in tables.jobs.items() if found.live)
+    for below in [found for found in tables.jobs.values() if found.live]:
+        beyond = False
+        for above in _ancestors(tables, below):
+            weights[above.record.id] += 10 if beyond and above.live else 2 * above.live
+            beyond = beyond or not above.live
+    weighed = [number_of(job) for job, weight in weights.items() for _ in range(weight)]
     return a_job(draw, tables) if not weighed or seldom(draw) else one_of(draw, weighed)
 
 
@@ -127,14 +121,16 @@ def a_claim(draw: Draw, tables: Tables, session: int) -> Claim:
 def a_stale_claim(draw: Draw, tables: Tables, session: int) -> Claim:
     """The same, half of them not held."""
     mine, older, others, ended, unmade = _claims(tables, session)
-    return _some(draw, (8, mine), (5, older), (1, others), (1, ended), (1, unmade))
+    return _some(draw, (6, mine), (8, older), (1, others), (1, ended), (1, unmade))
 
 
 def a_parent(draw: Draw, tables: Tables, session: int) -> Claim:
-    """A claim to spawn under, above all of jobs that have children already."""
-    parents = {job.record.parent for job in tables.jobs.values()}
-    mine = [claim_of(job.claim) for job in tables.held(session_id(session)) if job.record.id in parents]
-    return one_of(draw, mine) if mine and _number(draw, 3) else a_stale_claim(draw, tables, session)
+    """A claim to spawn under, above all of jobs that are deep in their family, or that have children that fell."""
+    held = tables.held(session_id(session))
+    bereft = {job.record.parent for job in tables.jobs.values() if job.record.state in FALLEN}
+    deep = [claim_of(job.claim) for job in held if job.record.depth == max(one.record.depth for one in held)]
+    mourning = [claim_of(job.claim) for job in held if job.record.id in bereft]
+    return _some(draw, (3, mourning), (3, deep), (2, [a_stale_claim(draw, tables, session)]))
 
 
 def a_key(draw: Draw) -> str | None:
@@ -152,11 +148,12 @@ def _claims(tables: Tables, session: int) -> tuple[list[Claim], list[Claim], lis
     return mine, older, others, ended[-8:], [*unmade[-4:], (STRANGER, 1)]
 
 
-def _above(tables: Tables, job: Job | None) -> Iterable[Any]:
-    """The ids of a job's ancestors."""
-    while job is not None and job.record.parent is not None:
-        yield job.record.parent
-        job = tables.jobs.get(job.record.parent)
+def _ancestors(tables: Tables, job: Job) -> Iterable[Job]:
+    """Those of them that are there, from the parent up."""
+    above = tables.jobs.get(job.record.parent) if job.record.parent else None
+    while above is not None:
+        yield above
+        above = tables.jobs.get(above.record.parent) if above.record.parent else None
 
 
 # -- several together
@@ -195,7 +192,12 @@ def _new(draw: Draw, tables: Tables, number: int) -> New:
 
 
 def children(draw: Draw, tables: Tables, parent: int) -> list[New]:
-    """Children of one job; ids are always new, keys are not."""
+    """Children of one job; ids are always new, keys are not, least of all those of children that fell."""
+    fallen = [
+        job.record.child_key
+        for job in tables.jobs.values()
+        if job.record.parent == job_id(parent) and job.record.child_key and not job.live
+    ]
     fresh = max((number_of(job) for job in tables.jobs), default=0) + 1
     depth = next((job.record.depth for job in tables.jobs.values() if number_of(job.record.id) == parent), 0) + 1
     jobs = [
@@ -204,9 +206,9 @@ def children(draw: Draw, tables: Tables, parent: int) -> list[New]:
             kind=one_of(draw, KINDS),
             key=a_key(draw),
             parent=parent,
-            child=one_of(draw, "xyz"),
+            child=one_of(draw, [*fallen, *"xyz"]),
             depth=depth,
-            attempts=1 + _number(draw, 2),
+            attempts=one_of(draw, (1, 1, 2)),
             backoff_grains=0,
         )
         for place in range(1 + _number(draw, 3))
@@ -228,11 +230,15 @@ def _told_apart(jobs: Iterable[New]) -> list[New]:
 def deeds(draw: Draw, tables: Tables, session: int) -> list[Deed]:
     """What a session has to record about up to three claims, few of them not its own."""
     claims = [a_claim(draw, tables, session) for _ in range(1 + _number(draw, 3))]
-    return [_deed(draw, claim) for claim in dict.fromkeys(claims)]
+    parents = {number_of(job.record.parent) for job in tables.jobs.values() if job.live and job.record.parent}
+    return [_deed(draw, claim, parent=claim[0] in parents) for claim in dict.fromkeys(claims)]
 
 
-def _deed(draw: Draw, claim: Claim) -> Deed:
+def _deed(draw: Draw, claim: Claim, *, parent: bool) -> Deed:
+    """Success of a parent leaves children that run on by themselves: a third of the time."""
     end, (started, status, lines, again) = draw(_ENDS), draw(_DEEDS)
+    if parent and _number(draw, 3) == 2:
+        end = Ending.SUCCEEDED
     return Deed(
         claim=claim,
         started=started or end in _STARTED,

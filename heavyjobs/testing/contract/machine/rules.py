@@ -100,7 +100,7 @@ def _forfeit(draw: Draw, tables: Tables) -> Arguments:
 
 
 def _end_session(draw: Draw, tables: Tables) -> Arguments:
-    return {"session": draws.a_session(draw, tables)}
+    return {"session": draws.a_holder(draw, tables)}
 
 
 def _drain(draw: Draw, tables: Tables) -> Arguments:
@@ -192,11 +192,13 @@ def _look(draw: Draw, tables: Tables) -> Arguments:
 Asked: TypeAlias = tuple[Callable[..., None], Callable[[Draw, Tables], Arguments]]
 
 HELD: Final[Sequence[tuple[int, Asked]]] = (
-    (20, (Play.record, _record)),
+    (16, (Play.record, _record)),
     (6, (Play.spawn, _spawn)),
     (6, (Play.rear, _rear)),
     (4, (Play.tick, _tick)),
     (6, (Play.checkpoint, _checkpoint)),
+    (5, (Play.forfeit, _forfeit)),
+    (1, (Play.end_session, _end_session)),
 )
 """How often verbs come about what is held, in the words of the others; so often only while something is."""
 
@@ -206,10 +208,10 @@ ALWAYS: Final[Sequence[tuple[int, Asked]]] = (
     (4, (Play.submit, _submit)),
     (4, (Play.cancel, _cancel)),
     (4, (Play.retry, _retry)),
-    (4, (Play.pass_time, _pass_time)),
-    (3, (Play.promote, _promote)),
+    (3, (Play.pass_time, _pass_time)),
+    (5, (Play.promote, _promote)),
     (3, (Play.update, _update)),
-    (3, (Play.forfeit, _forfeit)),
+    (1, (Play.forfeit, _forfeit)),
     (1, (Play.record, _record)),
     (1, (Play.spawn, _spawn)),
     (1, (Play.tick, _tick)),
