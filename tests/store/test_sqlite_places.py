@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from heavyjobs.errors import ConfigurationError, StoreUnavailable, UsageError
 from heavyjobs.store.protocol import Topic
 from heavyjobs.store.sqlite import SqliteStore
-from heavyjobs.store.sqlite.addresses import database_path, file_system, file_system_of, is_network
-from heavyjobs.store.sqlite.connecting import library_fits
+from heavyjobs.store.sqlite.addresses import database_path, file_system, file_system_of, is_network, prepare
+from heavyjobs.store.sqlite.connecting import connect, library_fits
 from heavyjobs.testing.contract.harness import register, submit
 
 MOUNTS = """\
@@ -80,6 +82,31 @@ async def test_a_link_to_a_database_and_the_database_are_one(tmp_path: Path) -> 
         [job] = await submit(store)
 
         assert await same.get(job) is not None
+
+
+@pytest.mark.parametrize("name", ["a b.db", "what?.db", "mode=ro?mode=ro#1.db", "50%25.db", "ä.db", "&amp;'\";.db"])
+async def test_a_database_may_have_any_name(tmp_path: Path, name: str) -> None:
+    async with SqliteStore(f"sqlite:///{quote(os.fsencode(tmp_path / name))}") as store:
+        await store.migrate()
+        await submit(store)
+
+        assert _modes(tmp_path).keys() == {name, f"{name}-wal", f"{name}-shm"}
+
+
+async def test_a_path_that_begins_with_two_slashes_names_no_other_host(tmp_path: Path) -> None:
+    path = Path(f"/{tmp_path}/jobs.db")
+    prepare(path, where="here")
+
+    connect(path).close()
+
+    assert _modes(tmp_path).keys() == {"jobs.db"}
+
+
+def test_connecting_makes_no_database_in_the_place_of_one_that_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        connect(tmp_path / "jobs.db")
+
+    assert _modes(tmp_path) == {}
 
 
 @pytest.mark.fault("storage: no folder for the database")

@@ -10,6 +10,7 @@ from sqlite3 import Connection
 
 import pytest
 
+from heavyjobs.store.sqlite.addresses import prepare
 from heavyjobs.store.sqlite.connecting import connect
 from heavyjobs.store.sqlite.migrating import MIGRATIONS, migrate, sentences
 from heavyjobs.store.sqlite.sql import SQL
@@ -74,6 +75,7 @@ COLD = {
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
+    prepare(tmp_path / "jobs.db", where="here")
     with closing(connect(tmp_path / "jobs.db")) as connection:
         migrate(connection, where="here")
         yield connection

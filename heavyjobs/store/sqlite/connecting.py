@@ -18,6 +18,7 @@ Assumed
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sqlite3
 import time
@@ -27,6 +28,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import quote
 
 from heavyjobs.errors import StoreUnavailable, UsageError
 from heavyjobs.store.sqlite.errors import is_busy, is_full, no_room, taken_away, told
@@ -50,8 +52,14 @@ def library_fits(version: tuple[int, ...]) -> bool:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that waits for nobody and leaves transactions to us."""
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256)
+    """A connection that waits for nobody and leaves transactions to us; to a file that is there, for it makes none.
+
+    One made here would stand, empty and readable for all, in the place of a database that was taken away.
+    """
+    where = f"file://{quote(os.fsencode(path))}?mode=rw"
+    connection = sqlite3.connect(
+        where, uri=True, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
     connection.row_factory = sqlite3.Row
     # SQLite has it since 3.41; lists of ids need it.
     connection.create_function("unhex", 1, bytes.fromhex, deterministic=True)
