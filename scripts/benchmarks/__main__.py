@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +46,7 @@ def main() -> None:
     options.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; by default all")
     options.add_argument("--store", choices=STORES, help="only this one")
     options.add_argument("--quick", action="store_true", help="few repetitions: to see that it works, not for figures")
+    options.add_argument("--json", metavar="FILE", help="write the figures there too")
     given = options.parse_args()
     if unknown := [part for part in given.parts if part not in PARTS]:
         options.error(f"{unknown[0]}: no such part; there are {', '.join(PARTS)}")
@@ -55,6 +58,8 @@ def main() -> None:
         stages = [Stage(Path(folder), server if store == "postgres" else None, quick=given.quick) for store in stores]
         reports, broken = asyncio.run(_measure(given.parts or [*PARTS], stages))
     summarize(reports)
+    if given.json:
+        Path(given.json).write_text(json.dumps([asdict(report) for report in reports], indent=1) + "\n", "utf-8")
     if broken:
         sys.exit(f"broken: {', '.join(broken)}")
 
