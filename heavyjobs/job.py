@@ -15,7 +15,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Final, Generic, Never, Self, Union, cast, get_args, get_origin
@@ -25,6 +25,7 @@ from typing_extensions import NoDefault, TypeVar, override
 
 from heavyjobs.context import EitherContext
 from heavyjobs.errors import InvalidParameters, JobDefinitionError, UnknownKind, Unstorable
+from heavyjobs.masking import without_url_passwords
 from heavyjobs.model import E, Policy, R, S
 from heavyjobs.units import Duration, Size, seconds, size_bytes
 from heavyjobs.values import PARAMETERS_MAX_BYTES, JsonText, decode, encode, encode_typed, exact_serializer
@@ -189,8 +190,15 @@ class Job(BaseModel, Generic[R, S, E]):
             InvalidParameters: they would not be accepted again when run, or a secret is among them.
         """
         text = encode_typed(exact_serializer(type(self)), self, what=self.kind, max_bytes=PARAMETERS_MAX_BYTES)
-        again = self.parse(self.version, text)
-        if masked := [name for name in type(self).model_fields if _is_masked(getattr(self, name), getattr(again, name))]:
+        secret = [name for name in type(self).model_fields if _has_secret(getattr(self, name))]
+        try:
+            again = self.parse(self.version, text)
+        except InvalidParameters:
+            if not secret:
+                raise
+            again = None
+        # A class may store its secrets, by a serializer of its own.
+        if masked := [name for name in secret if again is None or getattr(self, name) != getattr(again, name)]:
             raise InvalidParameters(self.kind, [(name, _NO_SECRETS) for name in masked])
         return text
 
@@ -314,12 +322,8 @@ def _takes_one_context(signature: inspect.Signature) -> bool:
     return len(named) <= 2
 
 
-def _is_masked(value: object, stored: object) -> bool:
-    """Whether a value has secrets in it, of which only the mask was stored."""
-    return _has_secret(value) and value != stored
-
-
 def _has_secret(value: object) -> bool:
+    """Whether a value is a secret, or has one in it."""
     match value:
         case Secret() | SecretStr() | SecretBytes():
             return True
@@ -329,8 +333,30 @@ def _has_secret(value: object) -> bool:
             return any(_has_secret(item) for item in cast("dict[object, object]", value).values())
         case list() | tuple() | set() | frozenset():
             return any(_has_secret(item) for item in cast("Iterable[object]", value))
+        case _ if is_dataclass(value):
+            return any(_has_secret(getattr(value, field.name)) for field in fields(value))
         case _:
             return False
+
+
+def _may_hold_secret(model: type[BaseModel], place: tuple[int | str, ...]) -> bool:
+    """Whether what was given there, or within it, may be a secret, as the model's fields say."""
+    known = model.model_fields
+    chosen = [field for name, field in known.items() if place and place[0] in (name, field.alias, field.validation_alias)]
+    return any(_names_secret(field.annotation) for field in chosen or known.values())
+
+
+def _names_secret(annotation: Any, seen: tuple[Any, ...] = ()) -> bool:
+    """Whether a type is one for secrets, or has one in it."""
+    if isinstance(annotation, str):  # of a dataclass, not yet looked up
+        return "Secret" in annotation
+    if annotation in seen:
+        return False
+    of = get_origin(annotation) or annotation
+    if isinstance(of, type) and issubclass(of, Secret | SecretStr | SecretBytes):
+        return True
+    inner = (*get_args(annotation), *getattr(annotation, "__annotations__", {}).values())
+    return any(_names_secret(each, (*seen, annotation)) for each in inner)
 
 
 @cache
@@ -396,7 +422,8 @@ def problems(error: ValidationError, model: type[BaseModel] | None = None) -> li
                 reason = "no such field" + (f"; did you mean {near[0]}?" if near else f"; fields: {', '.join(names)}")
             case _:
                 reason = problem["msg"].removeprefix("Value error, ")
-                shown = repr(problem["input"])
-                reason += f" (got {shown if len(shown) <= 60 else shown[:57] + '…'})"
+                if not (model and _may_hold_secret(model, problem["loc"])):
+                    shown = without_url_passwords(repr(problem["input"]))
+                    reason += f" (got {shown if len(shown) <= 60 else shown[:57] + '…'})"
         found.append((field, reason))
     return found

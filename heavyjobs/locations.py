@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AfterValidator
 
 from heavyjobs.errors import PathRefused
+from heavyjobs.masking import without_url_passwords
 
 _LOCATION: Final = re.compile(r"([a-z][a-z0-9_-]+):(?!//)", re.ASCII)
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -83,7 +84,8 @@ def _local(url: str) -> Path:
     elif (parts := urlsplit(url)).scheme == "file" and parts.netloc in {"", "localhost"}:
         path = Path(unquote(parts.path))
     else:
-        raise PathRefused(f"{url}: only local locations so far; use file:///… or an absolute path")
+        shown = without_url_passwords(url)
+        raise PathRefused(f"{shown}: only local locations so far; use file:///… or an absolute path")
     if not path.is_absolute():
         raise PathRefused(f"{url}: a location is an absolute path or file:///…")
     return path
@@ -95,6 +97,8 @@ def _fault(text: str) -> str | None:
         return "the path is empty; give a path or location:key"
     if "\0" in text:
         return f"{text!r}: a path cannot contain NUL"
+    if (shown := without_url_passwords(text)) != text:
+        return f"{shown}: a password would be stored for all who may read the database; name a location of the configuration"
     found = _LOCATION.match(text)
     return _key_fault(text, text[found.end() :]) if found else None
 

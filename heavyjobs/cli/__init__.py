@@ -7,6 +7,12 @@ __all__ = ["main"]
 
 def main() -> None:
     """The program `heavyjobs`."""
+    import sys
+
+    if any(argument.startswith("--database") for argument in sys.argv):
+        from heavyjobs.cli.unseen import hide_passwords
+
+        hide_passwords()
     from heavyjobs.cli.app import app
 
     app(prog_name="heavyjobs")

@@ -63,7 +63,7 @@ def common_options() -> list[click.Option]:
             metavar="URL",
             callback=_keep,
             expose_value=False,
-            help="Another database than the configuration names; a URL or env:NAME.",
+            help="Another database than the configuration names; a URL, or env:NAME or file:PATH for one with a password.",
         ),
     ]
 

@@ -19,6 +19,7 @@ import click
 import orjson
 from rich.cells import cell_len
 
+from heavyjobs.masking import without_url_passwords
 from heavyjobs.model import JobState
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ _UNSAFE_IN_JSON: Final = re.compile(f"[{_HIGH}]")
 
 
 def safe(text: str) -> str:
-    """The text as one line that cannot act on a terminal: colours are dropped, all else that acts is shown (`␛`, `\\u202e`)."""
-    return _UNSAFE.sub(_visible, _PAINT.sub("", text))
+    """The text as one line that cannot act on a terminal: colours are dropped, all else that acts is shown (`␛`, `\\u202e`).
+
+    Passwords of URLs are not shown either.
+    """
+    return _UNSAFE.sub(_visible, without_url_passwords(_PAINT.sub("", text)))
 
 
 def _visible(found: re.Match[str]) -> str:
@@ -82,7 +86,7 @@ def answer(text: str = "") -> None:
 
 def remark(text: str) -> None:
     """Print what helps, beside the answer."""
-    click.echo(text, err=True)
+    click.echo(without_url_passwords(text), err=True)
 
 
 def paint(text: str, colour: Colour | None) -> str:
@@ -137,10 +141,10 @@ def _time_of_day(seconds: int) -> str:
 
 
 def to_json(value: object, *, lines: bool = False) -> str:
-    """A JSON document, indented unless it is to be one of many lines; safe on a terminal."""
+    """A JSON document, indented unless it is to be one of many lines; safe on a terminal, without passwords of URLs."""
     text = orjson.dumps(value, option=0 if lines else orjson.OPT_INDENT_2).decode()
     # orjson has quoted the low control characters already; the line ends are its own.
-    return _UNSAFE_IN_JSON.sub(lambda found: _escaped(found[0]), text)
+    return _UNSAFE_IN_JSON.sub(lambda found: _escaped(found[0]), without_url_passwords(text))
 
 
 def _escaped(character: str) -> str:

@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 from loguru import logger
 
+from heavyjobs.masking import without_url_passwords
 from heavyjobs.model import short_id
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _human(record: Record) -> str:
 def _json(record: Record) -> str:
     facts: dict[str, object] = record["extra"].get(_FACTS, {})
     line = {"time": record["time"].isoformat(), "level": record["level"].name, "event": record["message"], **facts}
-    record["extra"]["shown"] = orjson.dumps(line, default=str).decode()
+    record["extra"]["shown"] = without_url_passwords(orjson.dumps(line, default=str).decode())
     return "{extra[shown]}\n{exception}"
 
 
@@ -85,4 +86,6 @@ def _shown(value: object) -> str:
     if isinstance(value, UUID):
         return short_id(value)
     # What a job says may steer the operator's terminal, or look like another line of this log.
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(value))
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in without_url_passwords(str(value))
+    )

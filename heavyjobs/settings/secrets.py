@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-MASK: Final = "***"
+from heavyjobs.masking import MASK
+
 _PASSWORD: Final = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*:/{1,3}[^:@/?#]*):.*@", re.IGNORECASE | re.DOTALL)
 _PARAMETER: Final = re.compile(r"(?P<before>[?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&#]*", re.IGNORECASE)
 

@@ -110,6 +110,18 @@ class Help(Job[list[int]], kind="security.help"):
             return [*numbers, shared[0]]
 
 
+class Leak(Job[str], kind="security.leak"):
+    """Says a URL in every way that a job has to say something."""
+
+    url: str
+    config = ONCE
+
+    def run(self, ctx: Context) -> str:
+        print(f"asking {self.url}", flush=True)
+        os.write(2, f"asking {self.url}\n".encode())
+        raise RuntimeError(f"404 for {self.url}")
+
+
 class Tree(Job[None], kind="security.tree"):
     """Starts a child that flees from its session, says `up`, and sleeps."""
 
