@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ CUTS = 250
 
 @pytest.mark.fault("storage: the power goes, SQLite")
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
-async def test_after_a_power_cut_everything_that_was_promised_is_there_and_work_goes_on(tmp_path: Path, seed: int) -> None:
+async def test_after_a_power_cut_everything_that_was_promised_is_there_and_work_goes_on(
+    tmp_path: Path, seed: int, record_property: Callable[[str, object], None]
+) -> None:
     events = recorded(tmp_path, seed=seed, steps=60)
     assert {Synced, FolderSynced, Removed, Truncated} <= {type(event) for event in events}, "too quiet a recording"
 
@@ -24,6 +27,7 @@ async def test_after_a_power_cut_everything_that_was_promised_is_there_and_work_
 
     assert [cut for cut in seen if cut.wrong] == []
     assert len(seen) == CUTS
+    record_property("figure: power cuts", CUTS)
     assert Counter(cut.keeps for cut in seen).keys() == set(Keeps)
     assert _promised(seen) > 200, "hardly anything was promised, so nothing could be lost"
 

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,7 +24,9 @@ DEADLINE_SECONDS = 30
 
 
 @pytest.mark.fault("storage: a writing process is killed, SQLite")
-async def test_what_a_killed_process_told_is_in_the_database_and_nothing_is_half(tmp_path: Path) -> None:
+async def test_what_a_killed_process_told_is_in_the_database_and_nothing_is_half(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     url, promises = f"sqlite:///{tmp_path}/jobs.db", Promises(crash_only=True)
     rng = Random(7)  # noqa: S311 - chooses when to kill
     nursery = await asyncio.create_subprocess_exec(
@@ -40,6 +43,7 @@ async def test_what_a_killed_process_told_is_in_the_database_and_nothing_is_half
         nursery.stdin.close()
         await nursery.wait()
 
+    record_property("figure: writers killed", KILLS)
     assert len(promises.facts) > 10 * KILLS, "hardly anything was told"
 
 

@@ -23,7 +23,7 @@ from psycopg.rows import TupleRow
 from heavyjobs.store.postgres.talking import SQL
 from tests.interleavings.scheduler import Actor, Effect
 
-_FREE: Final = frozenset({"BEGIN", "backend", "bounds", "notify", "settings", "other"})
+_FREE: Final = frozenset({"BEGIN", "backend", "bounds", "end_vanished", "notify", "settings", "other"})
 _ENDS: Final = frozenset({"COMMIT", "ROLLBACK"})
 
 _FLUSH: Final = b"H\x00\x00\x00\x04"
