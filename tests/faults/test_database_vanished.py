@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, OperationalError
 
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.store.postgres import PostgresStore
@@ -64,3 +64,26 @@ async def _until_somebody_waits(own: AsyncConnection[tuple[object, ...]]) -> Non
         return await (await own.execute(sql)).fetchone() is not None
 
     await until(waits)
+
+
+@pytest.mark.fault("database: a host vanishes between two statements of one breath")
+async def test_a_transaction_that_nothing_bounds_is_ended_by_those_in_whose_way_it_stands(postgres_url: str) -> None:
+    """Nobody has told the server that this is all for now: so it waits, and does not count."""
+    async with PostgresStore(postgres_url, StoreOptions(timeout_seconds=2.0)) as store:
+        silent, observer = await register(store), await register(store)
+        claim = await running(store, silent)
+        vanished = await AsyncConnection.connect(postgres_url, autocommit=True, application_name="heavyjobs")
+        amid = vanished.pipeline()
+        await amid.__aenter__()
+        await vanished.execute("BEGIN")
+        await (await vanished.execute("SELECT 1 FROM heavyjobs.coordinators FOR KEY SHARE")).fetchall()
+
+        async with asyncio.timeout(SECONDS):
+            while True:
+                with suppress(StoreUnavailable):
+                    assert await store.forfeit(observer, session=silent, tick=0, jitter=0) == [claim]
+                    break
+
+        with pytest.raises(OperationalError):
+            await amid.__aexit__(None, None, None)
+        await vanished.close()

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final, TypeAlias, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
+from psycopg import AsyncConnection, errors
+from psycopg.rows import TupleRow, scalar_row
 from psycopg_pool import AsyncConnectionPool
 
 from heavyjobs.errors import HeavyjobsError, StoreUnavailable
@@ -35,6 +35,9 @@ PREPARE_AFTER: Final = 5
 
 IDLE_SECONDS: Final = 3.0
 """How long the server waits for the next statement of a transaction, which comes at once unless the client has vanished."""
+
+VANISHED_SECONDS: Final = 5.0
+"""A transaction of ours that waits for its client for longer has none any more."""
 
 CANCEL_SECONDS: Final = 1.0
 """How long a server that has not answered in time may take to confirm that it has stopped."""
@@ -142,9 +145,20 @@ class Database:
 
     async def _try(self, pool: Pool, doing: str, work: Callable[[Talk], Awaitable[T]], seconds: float) -> T:
         again = seconds < self._options.timeout_seconds
-        with told(self._address.shown, doing, timeout_seconds=seconds, again=again):
-            async with asyncio.timeout(seconds) as limit, self._talk(pool, limit) as talk:
-                return await work(talk)
+        try:
+            with told(self._address.shown, doing, timeout_seconds=seconds, again=again):
+                async with asyncio.timeout(seconds) as limit, self._talk(pool, limit) as talk:
+                    return await work(talk)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, (TimeoutError, errors.QueryCanceled, errors.LockNotAvailable)):
+                await self._end_vanished()
+            raise
+
+    async def _end_vanished(self) -> None:
+        """What stood in the way may be a transaction whose client has vanished in the few moments that nothing else bounds."""
+        with suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(CANCEL_SECONDS), self._talk(self._pool) as talk:
+                await talk.rows("end_vanished", scalar_row, idle_seconds=VANISHED_SECONDS)
 
     async def unbounded(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work` for as long as it takes."""

@@ -37,6 +37,13 @@ SELECT set_config('statement_timeout', %(timeout)s::text, true),
        set_config('lock_timeout', %(timeout)s::text, true),
        set_config('idle_in_transaction_session_timeout', %(idle)s::text, true);
 
+-- name: end_vanished
+-- End those of our sessions that wait for their client amid a transaction: it has vanished, and they hold locks for ever.
+SELECT pg_terminate_backend(pid)
+  FROM pg_stat_activity
+ WHERE datname = current_database() AND usename = current_user AND application_name = 'heavyjobs' AND xact_start IS NOT NULL
+       AND wait_event = 'ClientRead' AND state_change < clock_timestamp() - %(idle_seconds)s * interval '1 second';
+
 -- name: settings
 -- Bound every call on the server's side too, for a frozen client holds its locks; miss a host that has vanished; see what others have committed, whatever the
 -- database's default is; plan each statement once, and by its index.

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor, AsyncPipeline
 from psycopg.rows import BaseRowFactory, TupleRow, scalar_row, tuple_row
 
+from heavyjobs.errors import HeavyjobsError
 from heavyjobs.store.postgres.wakeups import News, written
 from heavyjobs.store.statements import statements
 
@@ -101,7 +102,19 @@ class Talk:
 
     @asynccontextmanager
     async def together(self) -> AsyncGenerator[None]:
-        """One transaction whose statements travel together: a round trip whenever rows are waited for, and one for the end."""
-        async with self.connection.pipeline() as self._pipeline, self.transaction():
-            yield
-        self._pipeline = None
+        """One transaction whose statements travel together: a round trip whenever rows are waited for, and one for the end.
+
+        psycopg's own transaction() sends Sync and Flush before the COMMIT, and at the Flush the server stops to count.
+        """
+        try:
+            async with self.connection.pipeline() as self._pipeline:
+                await self.connection.execute("BEGIN")
+                if self.bounds is not None:
+                    await self.do("bounds", **self.bounds.values())
+                yield
+                await self.connection.execute("COMMIT")
+        except HeavyjobsError:
+            await self.connection.rollback()
+            raise
+        finally:
+            self._pipeline = None
