@@ -6,9 +6,14 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from heavyjobs.processes import WORKER_MARK
+
+_SOCKETS_MAX_BYTES: Final = 40
+"""Of that folder's path: a socket's has room for about a hundred, and our name and multiprocessing's add sixty."""
+
+_SHORT: Final = "/tmp"  # noqa: S108 - only as the parent of mkdtemp's own folders
 
 if TYPE_CHECKING:  # the guardian needs none of it
     from heavyjobs.model import ClaimKey
@@ -22,7 +27,7 @@ def make_scratch(claim: ClaimKey) -> Path:
 
 def make_helpers_folder(marker: str) -> str:
     """A fresh folder for what multiprocessing needs in the worker with this marker."""
-    return tempfile.mkdtemp(prefix=_prefix(marker))
+    return tempfile.mkdtemp(prefix=_prefix(marker), dir=_places()[-1])
 
 
 def remove_scratch(path: Path) -> None:
@@ -31,10 +36,17 @@ def remove_scratch(path: Path) -> None:
 
 def sweep_scratch(marker: str) -> None:
     """Remove all that the worker with this marker has left; only when it is gone. Harmless when repeated."""
-    with os.scandir(tempfile.gettempdir()) as entries:
-        left = [Path(entry.path) for entry in entries if entry.name.startswith(_prefix(marker))]
-    for path in left:
-        remove_scratch(path)
+    for place in _places():
+        with os.scandir(place) as entries:
+            left = [Path(entry.path) for entry in entries if entry.name.startswith(_prefix(marker))]
+        for path in left:
+            remove_scratch(path)
+
+
+def _places() -> list[str]:
+    """Where scratch lies: the folder for temporary files and, where its path is too long for sockets in it, a short one."""
+    usual = tempfile.gettempdir()
+    return [usual] if len(os.fsencode(usual)) <= _SOCKETS_MAX_BYTES else [usual, _SHORT]
 
 
 def _prefix(marker: str) -> str:

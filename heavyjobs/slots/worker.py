@@ -10,9 +10,11 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from multiprocessing import forkserver, process, resource_tracker, util
+from multiprocessing import forkserver, process, resource_tracker
 from pathlib import Path
 from typing import Any, Final
+
+from typing_extensions import override
 
 from heavyjobs import events, lifeline
 from heavyjobs.context import Assignment
@@ -53,7 +55,8 @@ class Worker:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         limit_processes(self._options.confinement)
-        _keep_helpers_apart(self._options.marker)
+        own = vars(process.current_process())
+        own["_config"] = _Helpers(own["_config"], self._options.marker)
         sys.path[:0] = [folder for folder in self._options.path if folder not in sys.path]
         self.wire.send(Code.HELLO, 0)
 
@@ -135,20 +138,31 @@ def forget_helpers() -> None:
     forkserver.ForkServer.__init__(server)
 
 
-def _keep_helpers_apart(marker: str) -> None:
-    """Have what multiprocessing makes for a job lie in a folder of this worker's, removed with its scratch.
+class _Helpers(dict[str, Any]):
+    """What multiprocessing hands on from this process to those that a job makes; a folder of this worker's is among it.
 
-    The coordinator's, which it would take, is closed to another user, and open to none of its jobs' mistakes otherwise.
+    Made when first asked for, and removed with the scratch. The coordinator's, which would be taken, is closed to another user.
     """
-    config: dict[str, Any] = getattr(process.current_process(), "_config")  # noqa: B009 - private
-    config.pop("tempdir", None)
 
-    def get_temp_dir() -> str:
-        if "tempdir" not in config:
-            config["tempdir"] = make_helpers_folder(marker)
-        return str(config["tempdir"])
+    def __init__(self, inherited: dict[str, Any], marker: str) -> None:
+        super().__init__(inherited)
+        self.pop("tempdir", None)
+        self._marker = marker
 
-    util.get_temp_dir = get_temp_dir
+    @override
+    def get(self, key: str, default: Any = None) -> Any:
+        if key == "tempdir":
+            self._make()
+        return super().get(key, default)
+
+    @override
+    def copy(self) -> dict[str, Any]:
+        self._make()
+        return {**self}
+
+    def _make(self) -> None:
+        if "tempdir" not in self:
+            self["tempdir"] = make_helpers_folder(self._marker)
 
 
 def assignment_of(run: events.Run) -> Assignment:

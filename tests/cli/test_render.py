@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from heavyjobs.cli.render import columns, safe, safe_lines, to_json
 
 
+@pytest.mark.fault("security: words of a job that act on a terminal")
 @pytest.mark.parametrize(
     ("said", "shown"),
     [

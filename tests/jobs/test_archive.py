@@ -367,6 +367,7 @@ def info(name: str, kind: bytes = tarfile.REGTYPE, *, link: str = "", size: int 
     return made
 
 
+@pytest.mark.fault("security: an archive whose names lead out of it")
 @pytest.mark.parametrize("name", ["../a", "a/../../b", "/etc/passwd", "..", "a\\..\\b", "C:\\a", "\\\\host\\a", "c:/a"])
 @pytest.mark.parametrize("to", ["tar.zst", "zip"])
 def test_names_that_escape_are_refused(tmp_path: Path, name: str, to: str) -> None:
@@ -381,6 +382,7 @@ def test_names_that_escape_are_refused(tmp_path: Path, name: str, to: str) -> No
         assert not retry
 
 
+@pytest.mark.fault("security: an archive with a hard link that leads out of it")
 def test_a_hard_link_to_outside_is_refused(tmp_path: Path) -> None:
     tar = tar_with(tmp_path / "evil.tar", info("a", tarfile.LNKTYPE, link="../../etc/passwd"))
 
@@ -398,6 +400,7 @@ def test_a_hard_link_to_nothing_cannot_become_a_file(tmp_path: Path) -> None:
     assert "missing" in error.what
 
 
+@pytest.mark.fault("security: an archive with devices in it")
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, b"Z"])
 def test_devices_and_fifos_are_refused(tmp_path: Path, kind: bytes) -> None:
     tar = tar_with(tmp_path / "evil.tar", info("dev", kind))
@@ -473,6 +476,7 @@ def test_encrypted_members_are_said_to_be_encrypted(tmp_path: Path) -> None:
     assert "encrypted" in error.what
 
 
+@pytest.mark.fault("security: an archive that unpacks to more than it holds")
 def test_members_that_share_bytes_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as opened:
         opened.writestr("a", bytes(1000))
@@ -518,6 +522,7 @@ def test_a_sparse_file_becomes_a_whole_one(tmp_path: Path) -> None:
     assert (copy / "sparse").read_bytes() == (tmp_path / "sparse").read_bytes()
 
 
+@pytest.mark.fault("security: an archive whose header would fill the memory")
 def test_a_header_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     huge = info("pax", tarfile.XHDTYPE, size=1 << 40)
     (tmp_path / "evil.tar").write_bytes(huge.tobuf(tarfile.GNU_FORMAT) + bytes(4096))

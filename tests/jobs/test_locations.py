@@ -39,6 +39,7 @@ def test_a_url_may_have_escaped_characters(tmp_path: Path) -> None:
     assert locations.path("odd:c") == tmp_path / "a b/c"
 
 
+@pytest.mark.fault("security: a place that would lead out of its location, or to one that is not open")
 @pytest.mark.parametrize(
     "place",
     [
@@ -63,6 +64,7 @@ def test_nothing_outside_of_a_location_is_reached(fleet: Locations, place: str) 
         fleet.path(place)
 
 
+@pytest.mark.fault("security: a symlink that leads out of a location")
 def test_a_symlink_that_leads_out_is_refused_wherever_it_stands(fleet: Locations, media: Path, tmp_path: Path) -> None:
     (media / "folder").symlink_to(tmp_path)
     (media / "file").symlink_to(tmp_path / "secret")

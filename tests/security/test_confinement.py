@@ -6,11 +6,15 @@ import os
 import signal
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from heavyjobs import Client
 from heavyjobs.cli.exits import Exit
+from heavyjobs.coordinator.host import confinement_of
+from heavyjobs.errors import ConfigurationError
+from heavyjobs.settings import WorkerSettings
 from tests.lifecycle.asking import said, until
 from tests.lifecycle.hosts import Daemon, gone
 from tests.security import work
@@ -70,6 +74,18 @@ async def test_a_job_of_another_user_has_all_of_multiprocessing(client: Client) 
     assert await (await client.submit(work.Help())).result(timeout="30s") == [1, 2, 3]
 
 
+async def test_a_job_has_all_of_multiprocessing_where_the_folder_for_scratch_has_a_long_path(
+    tmp_path: Path, own_url: str, scratch: Path, python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = scratch / "long".ljust(90, "g")
+    long.mkdir()
+    long.chmod(0o1777)
+    monkeypatch.setenv("TMPDIR", str(long))
+    with Daemon(tmp_path / "long", own_url, python=python, modules=(WORK,), workers={"user": USER.pw_name}):
+        async with Client.open(own_url) as client:
+            assert await (await client.submit(work.Help())).result(timeout="30s") == [1, 2, 3]
+
+
 @pytest.mark.fault("security: a cancelled job of another user, and what has fled from it")
 async def test_a_cancel_ends_the_tree_of_another_user(client: Client, daemon: Daemon) -> None:
     handle = await client.submit(work.Tree())
@@ -116,14 +132,9 @@ async def test_a_killed_coordinator_leaves_nothing_of_another_user(
         ({"processes": 10}, "does not bind root"),
     ],
 )
-async def test_a_coordinator_does_not_start_without_the_user_that_it_is_to_have(
-    tmp_path: Path, own_url: str, python: str, workers: dict[str, object], says: str
-) -> None:
-    with Daemon(tmp_path / "refused", own_url, python=python, modules=(WORK,), workers=workers) as daemon:
-        code = await daemon.ended()
-
-    assert code == Exit.USAGE
-    assert says in daemon.said
+def test_no_coordinator_starts_without_the_user_that_its_jobs_are_to_be(workers: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        confinement_of(WorkerSettings.model_validate(workers))
 
 
 @pytest.mark.skipif(not ROOT, reason="LOUD: only root can be asked to run jobs as another user; run these tests as root too")
