@@ -111,7 +111,8 @@ SELECT id
    FOR NO KEY UPDATE;
 
 -- name: send_again
--- Send children again, in their next epoch, that are dead or cancelled since an earlier claim of their parent.
+-- Send children again, in their next epoch, that are dead or cancelled since an earlier claim of their parent; of several with
+-- one unique key the oldest.
 UPDATE heavyjobs.jobs AS job
    SET state = 'ready', epoch = epoch + 1, attempt = 0, unstarted = 0, ready_at = clock_timestamp(), finished_at = NULL,
        cancel_requested_at = NULL, cancel_grace_seconds = NULL, live_key = unique_key, result = NULL, error = NULL,
@@ -122,6 +123,12 @@ UPDATE heavyjobs.jobs AS job
            SELECT 1
              FROM heavyjobs.jobs AS owner
             WHERE owner.kind = job.kind AND owner.live_key = job.unique_key)
+       AND NOT EXISTS (
+           SELECT 1
+             FROM heavyjobs.jobs AS older
+            WHERE older.parent = %(parent)s AND older.child_key = ANY (%(child_keys)s::text[]) AND older.id < job.id
+                  AND older.kind = job.kind AND older.unique_key = job.unique_key AND older.state IN ('dead', 'cancelled')
+                  AND coalesce(older.parent_claim, 0) < %(claim)s)
 RETURNING id, queue;
 
 -- name: note_spawn

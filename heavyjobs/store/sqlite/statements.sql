@@ -47,7 +47,8 @@ SELECT 1
  WHERE id = :parent AND claim = :claim AND state = 'running' AND session = :session AND cancel_requested_at IS NULL;
 
 -- name: send_again
--- Send children again, in their next epoch, that are dead or cancelled since an earlier claim of their parent.
+-- Send children again, in their next epoch, that are dead or cancelled since an earlier claim of their parent; of several with
+-- one unique key the oldest.
 UPDATE heavyjobs_jobs
    SET state = 'ready', epoch = epoch + 1, attempt = 0, unstarted = 0, ready_at = :now, finished_at = NULL,
        cancel_requested_at = NULL, cancel_grace_seconds = NULL, live_key = unique_key, result = NULL, error = NULL,
@@ -55,7 +56,12 @@ UPDATE heavyjobs_jobs
  WHERE parent = :parent AND child_key IN (SELECT value FROM json_each(:child_keys)) AND state IN ('dead', 'cancelled')
    AND coalesce(parent_claim, 0) < :claim
    AND NOT EXISTS (SELECT 1 FROM heavyjobs_jobs AS owners
-                    WHERE owners.kind = heavyjobs_jobs.kind AND owners.live_key = heavyjobs_jobs.unique_key);
+                    WHERE owners.kind = heavyjobs_jobs.kind AND owners.live_key = heavyjobs_jobs.unique_key)
+   AND NOT EXISTS (SELECT 1 FROM heavyjobs_jobs AS older
+                    WHERE older.parent = :parent AND older.child_key IN (SELECT value FROM json_each(:child_keys))
+                      AND older.id < heavyjobs_jobs.id AND older.kind = heavyjobs_jobs.kind
+                      AND older.unique_key = heavyjobs_jobs.unique_key AND older.state IN ('dead', 'cancelled')
+                      AND coalesce(older.parent_claim, 0) < :claim);
 
 -- name: note_spawn
 -- Note which claim of their parent children were last spawned in: should they die from now on, it is in that one.

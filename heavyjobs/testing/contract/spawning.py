@@ -309,6 +309,21 @@ class Spawning(Harness):
         assert answer.id == child.id
         assert await state_of(store, child.id) is JobState.DEAD
 
+    async def test_of_dead_children_with_one_unique_key_the_oldest_is_tried_again(self, store: Store, session: UUID) -> None:
+        def child(key: str) -> NewJob:
+            return new_job(kind=CHILD, parent=parent.job, child_key=key, depth=1, unique_key="k")
+
+        parent = await running(store, session)
+        for key in ("b", "a"):
+            await store.spawn(session, parent, [child(key)])
+            await finish(store, session, await run_child(store, session), DEATH)
+        await finish(store, session, parent, HAND_BACK)
+        parent = await parent_claim(store, session)
+
+        older, younger = await store.spawn(session, parent, [child("b"), child("a")])
+
+        assert [await state_of(store, one.id) for one in (older, younger)] == [JobState.READY, JobState.DEAD]
+
 
 async def parent_claim(store: Store, session: UUID) -> ClaimKey:
     """Claim the parent again; children are of another kind."""
