@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from functools import cache
 from itertools import product
 from typing import Any, Final, TypeAlias, TypeVar
@@ -217,14 +216,11 @@ def children(draw: Draw, tables: Tables, parent: int) -> list[New]:
 
 
 def _told_apart(jobs: Iterable[New]) -> list[New]:
-    """The jobs; of those that are one child of one parent, named twice in a call, only the first has a unique key."""
-    named: set[tuple[int | None, str | None]] = set()
-    told = list[New]()
+    """The jobs, no child named twice: in one call, a store may see which of them has a key before or after the other's."""
+    named = dict[object, New]()
     for job in jobs:
-        twice = job.child is not None and (job.parent, job.child) in named
-        named.add((job.parent, job.child))
-        told.append(replace(job, key=None) if twice else job)
-    return told
+        named.setdefault(job.job if job.child is None else (job.parent, job.child), job)
+    return list(named.values())
 
 
 def deeds(draw: Draw, tables: Tables, session: int) -> list[Deed]:
