@@ -14,7 +14,7 @@ from heavyjobs.cli.check_config import looked_at
 from heavyjobs.cli.common import import_job_types
 from heavyjobs.cli.systemd import Unit, unit_of
 from heavyjobs.cli.unserved import SILENT_SECONDS
-from heavyjobs.errors import HeavyjobsError
+from heavyjobs.errors import ConfigurationError, HeavyjobsError
 from heavyjobs.job import kinds
 from heavyjobs.model import CoordinatorRecord, short_id
 from heavyjobs.settings import Settings
@@ -39,6 +39,7 @@ def configuration(settings: Settings, file: Path | None) -> Iterator[Checked]:
 
 def machine(settings: Settings) -> Iterator[Checked]:
     """Bounds of this host, and the programs that job types in the box call."""
+    yield from _workers(settings)
     asked, there = settings.coordinator.memory, physical_memory()
     if asked > there:
         yield Checked("memory", Fit.REMARK, f"coordinator.memory is {show_bytes(asked)}, this host has {show_bytes(there)}")
@@ -51,6 +52,16 @@ def machine(settings: Settings) -> Iterator[Checked]:
     if "heavyjobs.jobs" in settings.modules:
         yield _ffmpeg()
         yield _zstd()
+
+
+def _workers(settings: Settings) -> Iterator[Checked]:
+    from heavyjobs.coordinator.host import confinement_of
+
+    try:
+        confinement_of(settings.workers)
+    except ConfigurationError as error:
+        # The doctor may be asked from another host, or by another user, than the coordinator runs on.
+        yield Checked("workers", Fit.REMARK, f"heavyjobs run would not start here: {error}")
 
 
 def open_files(limit: int, *, slots: int) -> Checked:

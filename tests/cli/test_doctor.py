@@ -72,6 +72,23 @@ def test_a_module_that_cannot_be_imported_is_wrong(stage: Stage) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("workers", "told_of"),
+    [('user = "nobody-of-that-name"', "there is no user nobody-of-that-name"), ('group = "nobody"', "goes with workers.user")],
+)
+def test_workers_that_could_not_be_confined_here_are_told_before_a_coordinator_fails(
+    stage: Stage, workers: str, told_of: str
+) -> None:
+    with (stage.folder / "heavyjobs.toml").open("a") as configuration:
+        configuration.write(f"[workers]\n{workers}\n")
+
+    fit, text = said_of("workers", examined(stage))
+
+    assert fit == "remark"
+    assert "heavyjobs run would not start here" in text
+    assert told_of in text
+
+
 def test_few_open_files_for_many_workers_are_remarked() -> None:
     assert open_files(1024, slots=4).fit is Fit.FINE
     assert open_files(-1, slots=1000).fit is Fit.FINE
