@@ -313,19 +313,19 @@ class WorkerProcess:
     def _on_frames(self) -> None:
         if self._ending is not None:
             return
-        if not self._take_in():
+        if self._take_in() == b"":
             self._loop.remove_reader(self._up)
             # The death itself is told by the executor; but a job may have closed the pipe of a process that lives on.
             self._loop.call_later(_DEATH_SECONDS, self._give_up, "it has closed the pipe on which it speaks")
 
-    def _take_in(self) -> bool:
-        """Handle one bite; False when nothing is there any more."""
+    def _take_in(self) -> bytes | None:
+        """Handle one bite; empty at the end of the pipe, None when nothing is there yet."""
         data = _read(self._up, _BITE_BYTES)
         if data:
             self._reader.feed(data)
             self._handle_frames()
         self._expect_the_rest()
-        return bool(data)
+        return data
 
     def _expect_the_rest(self) -> None:
         """Give the worker up when it leaves half a frame: whatever it says after that is taken for the other half."""
@@ -387,6 +387,7 @@ class WorkerProcess:
             return
         if self._go_on_ending():
             self._handle_frames()
+            self._expect_the_rest()
         else:
             self._loop.call_soon(self._end_on_and_on)
 

@@ -54,6 +54,27 @@ async def test_a_job_that_left_half_a_frame_is_given_up(monkeypatch: pytest.Monk
     await worker.end()
 
 
+async def test_half_a_frame_that_follows_an_end_in_one_bite_is_not_left_to_the_next_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "HALF_FRAME_SECONDS", 0.5)
+    worker = await start()
+    worker.pause()
+    ear = run(worker, "leave_half_a_frame_behind")
+    await until(lambda: _bytes_in(worker._up) > 1000)
+
+    worker.resume()
+
+    assert (await ear.end()).ending is Ending.SUCCEEDED
+    await until(worker.over.is_set)
+
+
+async def test_a_pipe_with_nothing_in_it_yet_is_not_taken_for_one_at_its_end(worker: WorkerProcess) -> None:
+    worker._on_frames()  # the loop may find it readable when it is not
+
+    assert (await run(worker, "give_back", {"value": 1}).end()).result == "1"
+
+
 @pytest.mark.fault("process: a worker is killed while it writes its result")
 async def test_a_result_that_was_cut_off_is_no_result(worker: WorkerProcess) -> None:
     ear = run(worker, "fill_the_pipe_and_return")

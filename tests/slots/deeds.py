@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ctypes
 import faulthandler
+import fcntl
 import gc
 import itertools
 import locale
@@ -19,6 +20,7 @@ import re
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 import warnings
@@ -644,6 +646,20 @@ def write_half_a_frame(_ctx: Ctx, then: str) -> None:
                 os.write(number, HEADER.pack(1 << 20, Code.LOG, 1) + b"[")
     if then == "hang":
         time.sleep(600)
+
+
+@deed
+def leave_half_a_frame_behind(_ctx: Ctx) -> None:
+    """It comes once the end is told; what was printed before takes more than one bite."""
+    up = wire().descriptors[0]
+
+    def follow() -> None:
+        while int.from_bytes(fcntl.ioctl(up, termios.FIONREAD, bytes(4)), sys.byteorder) < 100:
+            time.sleep(0.01)
+        os.write(up, HEADER.pack(1 << 20, Code.LOG, 1) + b"[" * 1000)
+
+    os.write(1, b"x\n" * 20_000)
+    threading.Thread(target=follow, daemon=True).start()
 
 
 @deed
