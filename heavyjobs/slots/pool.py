@@ -16,6 +16,9 @@ from heavyjobs.slots.starting import NotStarted
 from heavyjobs.waiting import first_of
 
 _RETRY_SECONDS: Final = 1.0
+WARM_SECONDS: Final = 30.0
+"""Within so long a worker has to say that it can take work: nearly all that takes time was done before it was forked."""
+
 PING_SECONDS: Final = 1.0
 BLOCKED_AFTER_SECONDS: Final = 5.0
 """Without an answer to a ping for so long, a step holds up the lane."""
@@ -40,7 +43,7 @@ class Pool:
     - a worker that died, was worn or set aside is replaced, as long as there are fewer than `target`.
 
     Args:
-        on_stillborn: told why, when one died before it could take work; another is tried after a rest.
+        on_stillborn: told why, when one died or stood still before it could take work; another is tried after a rest.
     """
 
     def __init__(
@@ -117,9 +120,7 @@ class Pool:
         task = asyncio.create_task(self._watch(worker), name=f"watching {name}")
         self._watching.add(task)
         task.add_done_callback(self._watching.discard)
-        await first_of(worker.warm, worker.over)
-        if not worker.warm.is_set():
-            self._on_stillborn(f"{name} died as it began: {worker.first_words}")
+        if not await _warms(worker, self._on_stillborn):
             return False
         self._idle.append(worker)
         self._on_idle()
@@ -197,10 +198,8 @@ class LaneKeeper:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             self._worker = worker
-            await first_of(worker.warm, worker.over)
-            if not worker.warm.is_set():
-                self._on_stillborn(f"the lane died as it began: {worker.first_words}")
-            self._on_warm()
+            if await _warms(worker, self._on_stillborn):
+                self._on_warm()
             while not await first_of(worker.over, seconds=PING_SECONDS):
                 worker.ping()
                 if worker.silent_seconds > BLOCKED_AFTER_SECONDS:
@@ -235,6 +234,16 @@ async def start_worker(
     worker = await WorkerProcess.start(name, own, preload=preload, lane=lane, lifeline=guardian.lifeline)
     guardian.watch(worker.root)
     return worker
+
+
+async def _warms(worker: WorkerProcess, on_stillborn: Callable[[str], None]) -> bool:
+    """Wait until it can take work; one that does not come that far is told, and ended if it is there still."""
+    if not await first_of(worker.warm, worker.over, seconds=WARM_SECONDS):
+        on_stillborn(f"{worker.name} was not ready within {WARM_SECONDS:g} s, and is ended: {worker.first_words}")
+        await worker.end()
+    elif not worker.warm.is_set():
+        on_stillborn(f"{worker.name} died as it began: {worker.first_words}")
+    return worker.usable
 
 
 async def _end(worker: WorkerProcess) -> None:

@@ -1,4 +1,4 @@
-"""Preloaded by the process that forks workers: it dies of that, or its first worker does at once, as a variable says."""
+"""Preloaded by the process that forks workers: it dies of that, or its first worker dies or stops, as a variable says."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ WHO: Final = "TESTED_WHO_DIES"
 ONCE: Final = "TESTED_ONCE"
 
 
-def die() -> None:
+def suffer(number: signal.Signals) -> None:
     once = Path(os.environ[ONCE])
     if not once.exists():
         once.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
 
 
 match os.environ.get(WHO):
     case "server":
-        die()
+        suffer(signal.SIGKILL)
     case "worker":
-        os.register_at_fork(after_in_child=die)
+        os.register_at_fork(after_in_child=lambda: suffer(signal.SIGKILL))
+    case "stopped":
+        os.register_at_fork(after_in_child=lambda: suffer(signal.SIGSTOP))
     case _:
         pass

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from heavyjobs.events import Confinement, WorkerOptions
+from heavyjobs.slots import pool as pool_module
 from heavyjobs.slots.guardian import Guardian
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from tests.slots.dying import ONCE, WHO
@@ -25,10 +26,12 @@ OPTIONS = WorkerOptions(
     params=[
         pytest.param("server", marks=pytest.mark.fault("process: the fork server killed while it starts a worker")),
         pytest.param("worker", marks=pytest.mark.fault("process: a worker killed while it starts")),
+        pytest.param("stopped", marks=pytest.mark.fault("process: a worker stopped before it is ready")),
     ]
 )
 def once(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new process that forks, which will die, or whose first worker will; the path says by being there that it has."""
+    """A new process that forks, which will die, or whose first worker will, or stop; the path is there once it has."""
+    monkeypatch.setattr(pool_module, "WARM_SECONDS", 5.0)
     monkeypatch.setenv(WHO, request.param)
     monkeypatch.setenv(ONCE, str(tmp_path / "once"))
     pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
