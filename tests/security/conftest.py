@@ -53,7 +53,7 @@ def database(folder: Path) -> str:
     return address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return database(tmp_path_factory.mktemp("database"))
 
@@ -81,7 +81,7 @@ def python() -> Iterator[str]:
         yield found.program
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def daemon(url: str, python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """Its environment has secrets in it, its jobs run as `USER`."""
     with pytest.MonkeyPatch.context() as patch:
