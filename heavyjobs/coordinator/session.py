@@ -226,10 +226,13 @@ class Work:
         self._machine.end(*(worker.root for worker in (*self._pool.workers, *self._lane.workers)), seconds=self._host.kill)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        if self._group is None:
-            work.close()
-        else:
-            self._group.create_task(work, name=name)
+        try:
+            if self._group is not None:
+                self._group.create_task(work, name=name)
+                return
+        except RuntimeError:
+            pass  # the group is ending, because of an error of another task; workers speak until they are ended too
+        work.close()
 
     def _work_may_be_there(self) -> None:
         self._claim_now.set()
