@@ -107,6 +107,10 @@ class Claiming:
         return bool(claimed)
 
     async def _adopt(self) -> None:
-        """Start what the database says we hold and we do not know of."""
+        """Start what the database says we hold and we do not know of.
+
+        Nothing any more when the lease has lapsed: what was ended for that is held still, by the database's word.
+        """
         meanwhile = self._dispatch.watch_settling()
-        self._dispatch.adopt(await self._store.held(self._session.id), meanwhile)
+        held = await self._store.held(self._session.id)
+        self._dispatch.adopt(held if self._lease.holds else (), meanwhile)
