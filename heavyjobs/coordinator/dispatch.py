@@ -145,10 +145,29 @@ class Dispatch:
         self._lane_deaths[job] += 1
         return self._lane_deaths[job] <= LANE_DEATHS_FORGIVEN
 
+    def brought_down(self, worker: WorkerProcess, step: int) -> None:
+        for invocation in [*self.running.values()]:
+            if invocation.worker is worker and invocation.reference == step:
+                for other in self._above(invocation):
+                    other.blamed = other.worker is worker
+
     def forced(self, invocation: Invocation) -> None:
+        above = self._above(invocation) if invocation.stop in {Stop.TIMEOUT, Stop.MEMORY} else []
         for other in self.running.values():
             if other.worker is invocation.worker and other.stop is None:
-                other.stop = Stop.NEIGHBOUR
+                if other in above:
+                    other.blamed = True
+                else:
+                    other.stop = Stop.NEIGHBOUR
+
+    def _above(self, invocation: Invocation) -> list[Invocation]:
+        """Those running here that spawned it, directly or not."""
+        by_job = {claim.job: other for claim, other in self.running.items()}
+        above: list[Invocation] = []
+        while (parent := invocation.claimed.parent) is not None and (spawner := by_job.get(parent)) is not None:
+            above.append(spawner)
+            invocation = spawner
+        return above
 
     def finished(self, invocation: Invocation, *, worn: bool) -> None:
         claim = invocation.claimed.claim

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import Final, Protocol
 
 from heavyjobs import events
@@ -26,6 +27,9 @@ from heavyjobs.store.protocol import Claimed, End, Progress
 from heavyjobs.units import show_bytes, show_seconds
 from heavyjobs.values import JsonText
 from heavyjobs.waiting import first_of
+
+BROUGHT_DOWN: Final = "a job that it spawned brought down the lane they both ran on"
+"""The parent is charged as well: handed back, it would send that child again with a fresh budget, and so on for ever."""
 
 LAST_WORDS_SECONDS: Final = 0.3
 """Between the dump of stacks and the end by force."""
@@ -60,6 +64,10 @@ class Desk(Protocol):
         """Whether it is handed back although the lane went down with it, nobody being known to have done that."""
         ...
 
+    def brought_down(self, worker: WorkerProcess, step: int) -> None:
+        """The lane went down in a step of this one: those that spawned it, and run there, are to blame as well."""
+        ...
+
     def forced(self, invocation: Invocation) -> None:
         """Its worker is about to be ended by force, for its sake alone."""
         ...
@@ -82,6 +90,7 @@ class Invocation:
         self.stop: Stop | None = None
         self.end: End | None = None
         self.forgiven = False
+        self.blamed = False
         self.dirty = False
         self.reference = 0
         self._desk = desk
@@ -148,9 +157,11 @@ class Invocation:
     def gone(self, death: Death) -> None:
         if death.blameless:
             self.forgiven = self.stop is None and self._desk.forgives(self)
-        elif self.worker.lane and self.worker.running > 1 and death.step != self.reference:
-            self.forgiven = death.step != 0 or self.stop is not None or self._desk.forgives(self)
-        self._close(death, worn=True)
+        elif self.worker.lane and self.worker.running > 1:
+            self._desk.brought_down(self.worker, death.step)
+            if death.step != self.reference and not self.blamed:
+                self.forgiven = death.step != 0 or self.stop is not None or self._desk.forgives(self)
+        self._close(replace(death, reason=BROUGHT_DOWN) if self.blamed else death, worn=True)
 
     # -- stopping it
 
@@ -203,11 +214,15 @@ class Invocation:
         if not self.waiting:
             self._waited_seconds += self._now() - self._waits_since
 
+    def stands_still(self, seconds: float) -> None:
+        """It could not go on for so long, through no fault of its own: its timeout waits."""
+        self._waited_seconds += seconds
+
     def held(self) -> Held:
         return held_of(self.claimed, lane=self.worker.lane, waiting=self.waiting)
 
     def overdue(self) -> bool:
-        """Whether its timeout has passed; the time it waited for children does not count."""
+        """Whether its timeout has passed; the time it waited for children, or stood still, does not count."""
         timeout = self.claimed.policy.timeout_seconds
         if timeout is None or self._started is None or self.waiting or self.stop is not None:
             return False

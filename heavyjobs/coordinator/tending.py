@@ -14,6 +14,9 @@ from heavyjobs.slots.guardian import Guardian
 TEND_SECONDS: Final = 0.5
 """How often timeouts are looked at; trees are sampled every second time."""
 
+HELD_UP_SECONDS: Final = 2.0
+"""Without an answer to a ping for so long, a step holds up all others on the lane: timeouts wait until it is done, or ended."""
+
 
 class Tending:
     def __init__(self, dispatch: Dispatch, guardian: Guardian, machine: Machine, *, spawn: Spawn) -> None:
@@ -33,7 +36,9 @@ class Tending:
 
     def _look(self) -> None:
         for invocation in [*self._dispatch.running.values()]:
-            if invocation.overdue():
+            if invocation.worker.lane and invocation.worker.silent_seconds > HELD_UP_SECONDS:
+                invocation.stands_still(TEND_SECONDS)
+            elif invocation.overdue():
                 grace = invocation.claimed.policy.grace_seconds
                 self._spawn(invocation.halt(Stop.TIMEOUT, grace_seconds=grace), "ending what has timed out")
         if not self._guardian.alive:

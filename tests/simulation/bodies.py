@@ -253,8 +253,9 @@ class Body:
         pass  # its timers go on by themselves
 
     def kill(self, within_seconds: float = 0.0) -> None:
-        """SIGKILL; it takes a moment."""
-        self.computer.after(self._world.between(0.0, within_seconds), self.die)
+        """SIGKILL; it takes a moment, now and then all the time there is."""
+        seconds = within_seconds if self._world.chance(0.3) else self._world.between(0.0, within_seconds)
+        self.computer.after(seconds * 0.98, self.die)
 
     def exit(self, code: int) -> None:
         self._go(Death(code, None, self._step_of_death()))

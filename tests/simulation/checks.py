@@ -14,10 +14,13 @@ from heavyjobs.testing.reference import ReferenceDatabase
 from tests.simulation.bodies import Record
 from tests.simulation.computers import Computer
 from tests.simulation.customers import Orders
-from tests.simulation.hosts import FASTEST, FORFEIT_AFTER_SECONDS
+from tests.simulation.hosts import FASTEST, FORFEIT_AFTER_SECONDS, LEASE_SECONDS, SLOWEST
 from tests.simulation.loop import ProcessLoop
 from tests.simulation.stores import Call
 from tests.simulation.world import World
+
+LISTENING_SECONDS: Final = 2 * LEASE_SECONDS / SLOWEST + 1.0
+"""In so long before it declares somebody dead, an observer has had at least two ticks."""
 
 STOPPED_WITHIN_SECONDS: Final = 8.0
 """The longest grace, the time that ending takes, a tick and some writing."""
@@ -78,7 +81,7 @@ class Checks:
 
     def _after_end_session(self, call: Call) -> None:
         """A coordinator that has drained holds nothing, but for what it cannot have heard of or may write about no more."""
-        if call.loop.lapsed:
+        if not call.loop.lease_holds():
             return
         for job in self._database.tables.held(call.args[0]):
             if job.claim not in self._unheard:
@@ -106,9 +109,9 @@ class Checks:
         silence = self._world.now - self._ticks.get(silent, [0.0])[-1]
         if silence < seconds:
             self._world.breaks(f"session {silent} was declared dead {silence:.3f} s after its last word")
-        # At least two of its own ticks lie in that time: it is deaf when none comes for as long as a lease.
-        heard = [at for at in self._ticks.get(observer, []) if call.sent_at - seconds - 0.1 <= at <= call.sent_at]
-        if len(heard) < 2 and call.loop.disturbed_at < self._world.now - 2 * seconds:
+        # It is deaf when no tick of its own comes for as long as a lease, and then begins to listen anew.
+        heard = [at for at in self._ticks.get(observer, []) if call.sent_at - LISTENING_SECONDS <= at <= call.sent_at]
+        if len(heard) < 2 and (heard and heard[-1] > call.loop.disturbed_at):
             self._world.breaks(f"session {silent} was declared dead by {observer}, which had itself heard nothing meanwhile")
 
     def _known_to_be_gone(self, session: UUID, observer: ProcessLoop) -> bool:

@@ -40,7 +40,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
 
     Attributes:
         disturbed_at: true time until which it stood still, for the last time.
-        lapsed: whether the lease of its coordinator's session has lapsed.
+        lease_holds: whether the lease of its coordinator's session does.
 
     Args:
         trouble: told of what no task has caught.
@@ -55,7 +55,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self.stopped = False
         self.stall_seconds = 0.0
         self.disturbed_at = -1e9
-        self.lapsed = False
+        self.lease_holds: Callable[[], bool] = lambda: True
         self.on_thaw: list[Callable[[], None]] = []
         self.tasks: Final[list[Task[Any]]] = []
         self._trouble = trouble

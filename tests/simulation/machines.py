@@ -40,6 +40,7 @@ class Worker:
         self.warm: Final = asyncio.Event()
         self.over: Final = asyncio.Event()
         self.used = Bill()
+        self.first_words = "nothing"
         self.body: Final = Body(machine.computer, machine.record, machine.mischief, self, parent=machine.loop.pid, lane=lane)
         self.root: Final = self.body.root
         self._machine = machine
@@ -249,7 +250,7 @@ class SimulatedLease(Lease):
 
     @override
     def __enter__(self) -> Self:
-        self._loop.lapsed = False
+        self._loop.lease_holds = lambda: self.holds
         self._guardian.renew(self._until)
         self._look_on()
         return self
@@ -265,8 +266,6 @@ class SimulatedLease(Lease):
             self._loop.on_thaw.append(self._look_on)
         elif (rest := self.look()) is not None:
             self._loop.computer.after(rest, self._look_on)
-        else:
-            self._loop.lapsed = True
 
 
 class SimulatedMachine(Machine):

@@ -77,6 +77,8 @@ def some_script(random: Random, *, depth: int = 0, lively: bool = True) -> Scrip
         steps += [["spawn", children], ["log", 1], ["await"]]
     if random.random() < 0.3:
         steps.append(["confirm"])
+    if random.random() < 0.04:
+        steps.append(["flood"])
     script = Script(steps, lane=lane)
     if lively and random.random() < 0.4:
         script.end = random.choice(ENDS[1:])
@@ -89,16 +91,16 @@ def some_script(random: Random, *, depth: int = 0, lively: bool = True) -> Scrip
 def _some_step(random: Random, *, lane: bool) -> Step:
     chance = random.random()
     if chance < 0.5:
-        return ["work", round(random.choice((0.01, 0.3, 1.5, 4.0)) * random.random(), 3)]
+        return ["work", round(random.choice((0.01, 0.3, 1.5, 4.0, 15.0)) * random.random(), 3)]
     if chance < 0.75:
         return ["log", random.randint(1, 4)]
     if chance < 0.85:
         return ["status"]
-    if chance < 0.94:
+    if chance < 0.95:
         return ["checkpoint"]
-    if lane and chance < 0.97:
+    if lane:
         return ["block", random.choice((1.0, 4.0, 18.0))]
-    return ["flood"]
+    return ["log", 30]
 
 
 def config_of(script: Script, random: Random) -> JobConfig:

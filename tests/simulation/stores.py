@@ -54,6 +54,7 @@ class Network:
     refused: float = 0.0
     lost_answer: float = 0.0
     slow: float = 0.0
+    last_word: float = 0.0
     late_commit: float = 0.0
     conflict: float = 0.0
     hint_lost: float = 0.0
@@ -158,12 +159,21 @@ class Reached:
             certain = fate in {None, "slow"} and not self._loop.computer.cut_off
             self._applied(Call(verb, args, named, result, self._loop, sent_at, certain))
         way = self._world.between(0.2, TIMEOUT_SECONDS) if fate == "slow answer" else self._way()
+        if fate == "slow answer" and verb == "tick" and self._world.chance(self._network.last_word):
+            self._world.after(way + 0.001, self._cut_off)
         if self._loop.computer.cut_off or fate == "late commit":
             return
         if fate == "lost answer":
             self._world.after(way, self._refuse, verb, answer, fate)
         else:
             self._world.after(way, self._loop.post, self._settle, answer, result, error)
+
+    def _cut_off(self) -> None:
+        """After a late word nothing more: the worst moment."""
+        seconds = self._world.between(10.0, 25.0)
+        self._world.inject(Fault.CUT_OFF, self._loop.name, f"{seconds:.1f} s, after a late answer to a tick")
+        computer = self._loop.computer
+        computer.network_until = max(computer.network_until, self._world.now + seconds)
 
     def _refuse(self, verb: str, answer: asyncio.Future[Any], fate: str | None) -> None:
         error = StoreUnavailable(f"{verb}: {fate or 'cut off'}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,9 +44,13 @@ def test_another_seed_is_another_world() -> None:
 
 
 def test_simulated_workers_have_the_face_of_real_ones() -> None:
-    face = {name for name in vars(WorkerProcess) if not name.startswith("_")} - {"start"}
+    assert face(WorkerProcess) - {"start"} <= face(Worker)
 
-    assert face <= {name for name in dir(Worker) if not name.startswith("_")}
+
+def face(worker: type) -> set[str]:
+    """All that others may ask of it: what its class has, and what each of them is given."""
+    given = re.findall(r"\bself\.([a-z]\w*)", inspect.getsource(worker))
+    return {name for name in vars(worker) if not name.startswith("_")} | set(given)
 
 
 def test_a_lane_is_read_again_after_a_job_that_flooded_it_has_ended() -> None:
@@ -55,3 +61,17 @@ def test_a_lane_is_read_again_after_a_job_that_flooded_it_has_ended() -> None:
 
     assert not report.broken
     assert report.ended == {"succeeded": 4}
+
+
+@pytest.mark.parametrize(
+    "child",
+    [Script([["block", 18.0]], lane=True), Script([], lane=True, end="hang", fails=9, deaf=True)],
+    ids=["holds up the lane", "does not listen"],
+)
+def test_a_family_whose_child_brings_the_lane_down_again_and_again_comes_to_an_end(child: Script) -> None:
+    parent = Script([["spawn", [child.parameters()]], ["await"]], lane=True)
+
+    report = rehearse([parent, Script([["work", 1.0]], lane=True)])
+
+    assert not report.broken
+    assert report.ended["succeeded"] == 1, "the stranger beside them"

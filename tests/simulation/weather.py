@@ -15,7 +15,8 @@ from tests.simulation.world import World
 _NETWORK: Final = {
     "refused": 0.05,
     "lost_answer": 0.08,
-    "slow": 0.05,
+    "slow": 0.1,
+    "last_word": 0.6,
     "late_commit": 0.03,
     "conflict": 0.08,
     "hint_lost": 0.5,
