@@ -37,7 +37,7 @@ from heavyjobs.testing.contract.machine.stage import Backstage
 
 __all__ = ["Backstage", "Histories", "compare_with_reference"]
 
-EXAMPLES_DEFAULT: Final = 60
+EXAMPLES_DEFAULT: Final = 45
 ROUND: Final = 15
 """Histories at a time: Hypothesis begins with simple ones, with the more of them the more it is asked for."""
 
