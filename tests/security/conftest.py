@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from heavyjobs import Client
 from heavyjobs.store import open_store
 from tests.lifecycle.conftest import tested_by
 from tests.lifecycle.hosts import Daemon
-from tests.security.pythons import for_everybody
+from tests.security.pythons import Python, for_everybody
 
 __all__ = ["tested_by"]
 
@@ -75,7 +76,7 @@ def python() -> Iterator[str]:
     """What runs daemons, found by all of whom it may run jobs as."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         Path(folder).chmod(0o755)
-        found = for_everybody(Path(folder))
+        found = for_everybody(Path(folder)) if ROOT else Python(sys.executable, {})
         for name, value in found.environment.items():
             patch.setenv(name, value)
         yield found.program

@@ -32,7 +32,7 @@ async def test_jobs_run_as_the_configured_user_and_have_no_way_back(client: Clie
 
     assert seen.ids == (USER.pw_uid,) * 3 + (USER.pw_gid,) * 3
     assert seen.groups <= set(os.getgrouplist(USER.pw_name, USER.pw_gid))
-    assert seen.no_new_privs is ROOT
+    assert seen.no_new_privs
     assert (seen.environment["HOME"], seen.environment["USER"], seen.environment["LOGNAME"]) == (
         *(USER.pw_dir, USER.pw_name, USER.pw_name),
     )
