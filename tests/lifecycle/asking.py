@@ -44,10 +44,11 @@ async def endings(client: Client, handle: AnyHandle) -> Sequence[Ending | None]:
 
 async def ticked(client: Client, *, times: int = 2) -> None:
     """Wait until the coordinator has come round that often once more."""
-    (before,) = await client.coordinators()
+    seen: list[int] = []
 
     async def went_on() -> bool:
-        (now,) = await client.coordinators()
-        return now.tick >= before.tick + times
+        # A coordinator that has just begun need not be registered yet.
+        seen.extend(now.tick for now in await client.coordinators())
+        return bool(seen) and seen[-1] >= seen[0] + times
 
     await until(went_on)
