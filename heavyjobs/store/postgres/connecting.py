@@ -21,6 +21,7 @@ from heavyjobs.errors import HeavyjobsError, StoreUnavailable
 from heavyjobs.store.patience import Patience
 from heavyjobs.store.postgres.addresses import Address
 from heavyjobs.store.postgres.errors import Interrupted, casts_doubt, told, unreachable
+from heavyjobs.store.postgres.limiting import CANCEL_SECONDS, broken_off, cancellable, is_over
 from heavyjobs.store.postgres.talking import Bounds, Connection, Talk, break_off, is_direct
 from heavyjobs.store.protocol import StoreOptions
 
@@ -39,44 +40,7 @@ IDLE_SECONDS: Final = 3.0
 VANISHED_SECONDS: Final = 5.0
 """A transaction of ours that waits for its client for longer has none any more."""
 
-CANCEL_SECONDS: Final = 1.0
-"""How long a server that has not answered in time may take to confirm that it has stopped."""
-
 VERSION_MIN: Final = 130_000
-
-
-@contextmanager
-def cancellable() -> Generator[None]:
-    """Raise a cancel that was swallowed in the block: before Python 3.12 asyncio.wait_for may, and the pool waits with it.
-
-    A loop over verbs would go on for ever otherwise, and whoever cancelled it would wait for ever.
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    try:
-        yield
-    finally:
-        if task and task.cancelling() > before:
-            raise asyncio.CancelledError
-
-
-@contextmanager
-def broken_off(connection: Connection, limit: asyncio.Timeout | None) -> Generator[None]:
-    """Close the socket in the block a moment after the limit: psycopg waits for the server to confirm a cancel, for seconds."""
-    when = limit.when() if limit else None
-    if when is None:
-        yield
-        return
-    breaking = asyncio.get_running_loop().call_at(when + CANCEL_SECONDS, break_off, connection)
-    try:
-        yield
-    finally:
-        breaking.cancel()
-
-
-def _is_over(limit: asyncio.Timeout | None) -> bool:
-    when = limit.when() if limit else None
-    return when is not None and when <= asyncio.get_running_loop().time()
 
 
 Pool: TypeAlias = AsyncConnectionPool[Connection]
@@ -121,7 +85,8 @@ class Database:
     async def once(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work` on a connection, for verbs whose second answer would be another."""
         with cancellable():
-            return await self._try(self._pool, doing, work, self._options.timeout_seconds)
+            async with self._ending_vanished():
+                return await self._try(self._pool, doing, work, self._options.timeout_seconds)
 
     async def repeated(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
         """Do `work`, and again, a few times, when the connection was lost or another transaction was in the way."""
@@ -134,30 +99,36 @@ class Database:
     async def _repeated(self, pool: Pool, doing: str, work: Callable[[Talk], Awaitable[T]], try_seconds: float) -> T:
         patience = Patience(first_seconds=0.02)
         timeout = self._options.timeout_seconds
-        with cancellable(), told(self._address.shown, doing, timeout_seconds=timeout):
-            async with asyncio.timeout(timeout):
-                for _ in range(TRIES - 1):
-                    try:
+        with cancellable():
+            async with self._ending_vanished():
+                with told(self._address.shown, doing, timeout_seconds=timeout):
+                    async with asyncio.timeout(timeout):
+                        for _ in range(TRIES - 1):
+                            try:
+                                return await self._try(pool, doing, work, try_seconds)
+                            except Interrupted:
+                                await patience.wait()
                         return await self._try(pool, doing, work, try_seconds)
-                    except Interrupted:
-                        await patience.wait()
-                return await self._try(pool, doing, work, try_seconds)
 
     async def _try(self, pool: Pool, doing: str, work: Callable[[Talk], Awaitable[T]], seconds: float) -> T:
         again = seconds < self._options.timeout_seconds
+        with told(self._address.shown, doing, timeout_seconds=seconds, again=again):
+            async with asyncio.timeout(seconds) as limit, self._talk(pool, limit) as talk:
+                return await work(talk)
+
+    @asynccontextmanager
+    async def _ending_vanished(self) -> AsyncGenerator[None]:
+        """What stood in the way for so long may be a transaction whose client vanished in a moment that nothing else bounds."""
         try:
-            with told(self._address.shown, doing, timeout_seconds=seconds, again=again):
-                async with asyncio.timeout(seconds) as limit, self._talk(pool, limit) as talk:
-                    return await work(talk)
+            yield
         except StoreUnavailable as error:
             if isinstance(error.__cause__, (TimeoutError, errors.QueryCanceled, errors.LockNotAvailable)):
                 await self._end_vanished()
             raise
 
     async def _end_vanished(self) -> None:
-        """What stood in the way may be a transaction whose client has vanished in the few moments that nothing else bounds."""
         with suppress(psycopg.Error, TimeoutError):
-            async with asyncio.timeout(CANCEL_SECONDS), self._talk(self._pool) as talk:
+            async with asyncio.timeout(CANCEL_SECONDS) as limit, self._talk(self._pool, limit) as talk:
                 await talk.rows("end_vanished", scalar_row, idle_seconds=VANISHED_SECONDS)
 
     async def unbounded(self, doing: str, work: Callable[[Talk], Awaitable[T]]) -> T:
@@ -194,7 +165,7 @@ class Database:
                     raise
                 except BaseException as error:
                     await connection.close()
-                    if casts_doubt(error) or _is_over(limit):
+                    if casts_doubt(error) or is_over(limit):
                         await self._doubt(pool, taken)
                     raise
 
