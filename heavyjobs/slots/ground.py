@@ -47,8 +47,7 @@ class Ground:
 
     def restore(self) -> bool:
         """Put it back, alarms first; False when the process is not to be used again."""
-        for timer in _TIMERS:
-            signal.setitimer(timer, 0)
+        stop_alarms()
         for number in signal.sigpending():
             signal.signal(number, signal.SIG_IGN)  # which drops it: let through, it would kill a process whose job is done
         for number, handler in self._handlers.items():
@@ -75,6 +74,12 @@ class Ground:
         with suppress(OSError):
             os.chdir(self._folder)
         return _folder() == self._folder
+
+
+def stop_alarms() -> None:
+    """Have no alarm come any more: the handler of one may raise, or end the process when there is none."""
+    for timer in _TIMERS:
+        signal.setitimer(timer, 0)
 
 
 def _folder() -> str:

@@ -17,7 +17,7 @@ from heavyjobs import errors, events
 from heavyjobs.context import Context
 from heavyjobs.events import Code, Ended
 from heavyjobs.slots import endings, tree
-from heavyjobs.slots.ground import Ground
+from heavyjobs.slots.ground import Ground, stop_alarms
 from heavyjobs.slots.link import WorkerLink, value_of
 from heavyjobs.slots.usage import Meter, limit_memory, make_room, so_far
 from heavyjobs.slots.wire import Wire
@@ -87,6 +87,7 @@ class Serial:
                 self._wire.shield.disarm()
                 if os.getpid() != self._worker.root.pid:
                     self._leave()
+                stop_alarms()  # what a handler raises here is the job's own; later it would end the worker
             return endings.returned(job, result, ctx.failure)
         except BaseException as error:  # noqa: BLE001 - the place around user code
             return endings.raised(error, ctx.failure if ctx else None)

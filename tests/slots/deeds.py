@@ -576,6 +576,19 @@ def change_everything(_ctx: Ctx, folder: str) -> None:
 
 
 @deed
+def leave_an_alarm_that_raises(ctx: Ctx) -> None:
+    """It would come while the worker removes what lies in the workspace."""
+    for number in range(4000):
+        (ctx.workspace / str(number)).touch()
+
+    def ring(_number: int, _frame: object) -> None:
+        raise ValueError("nobody is here any more")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+
+
+@deed
 def block_signals_and_raise_them(_ctx: Ctx) -> None:
     """They wait; whoever lets them through dies of them."""
     numbers = [signal.SIGALRM, signal.SIGTERM, signal.SIGUSR2]

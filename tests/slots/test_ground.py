@@ -37,6 +37,14 @@ async def test_an_alarm_that_was_left_hits_nobody_and_the_next_job_hears_its_can
     assert not ear.ends
 
 
+@pytest.mark.fault("process: an alarm of a job raises once that is over")
+async def test_an_alarm_that_raises_after_its_job_has_ended_does_not_end_the_worker(worker: WorkerProcess) -> None:
+    ended = await run(worker, "leave_an_alarm_that_raises").end()
+
+    assert ended.ending in {Ending.SUCCEEDED, Ending.RAISED}, "on a slow machine it may come before the job is over"
+    assert (await run(worker, "give_back", {"value": 1}).end()).result == "1"
+
+
 @pytest.mark.fault("process: a job ends with signals that it has blocked and that came meanwhile")
 async def test_signals_that_wait_behind_a_jobs_mask_kill_nobody_once_it_is_done(worker: WorkerProcess) -> None:
     blocked = await run(worker, "block_signals_and_raise_them").end()
