@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -58,11 +59,22 @@ class _Workers(ForkServerContext):
 
 
 class NotStarted(Exception):
-    """The worker died as it was started, or the process that forks workers did; nothing is left of it: try again."""
+    """The worker died as it was started, or the process that forks workers did, or this host is short of something.
+
+    Nothing is left of it: try again.
+    """
 
 
 _DIED: Final = (EOFError, ConnectionError, FileNotFoundError, psutil.NoSuchProcess)
 """How that shows: the one who was to tell the worker's number is gone, or the number is nobody's any more."""
+
+_REMEDIES: Final[Mapping[int, str]] = {
+    errno.EMFILE: "let the coordinator open more files: ulimit -n, or LimitNOFILE= of its service",
+    errno.ENFILE: "let this host open more files: sysctl fs.file-max",
+    errno.EAGAIN: "let its user have more processes: ulimit -u, or TasksMax= of its service",
+    errno.ENOMEM: "this host has no memory left; use fewer slots, or end something else",
+}
+"""What a host may be short of for a while, and what would do."""
 
 _starting: Final = threading.Lock()
 
@@ -78,36 +90,22 @@ def start_process(
     Raises:
         NotStarted: try again.
     """
-    up_read, up_write = _pipe()
-    down_read, down_write = _pipe()
-    out_read, out_write = _pipe()
-    err_read, err_write = _pipe()
-    memory = shared_memory()
-    mark = Mark(memory)
-    given = child.Pipes(
-        up=Connection(up_write),
-        down=Connection(down_read),
-        out=Connection(out_write),
-        err=Connection(err_write),
-        mark=Connection(memory),
-        lifeline=None if lifeline is None else Connection(os.dup(lifeline), writable=False),
-    )
-    try:
+    with _told(), ExitStack() as ours, ExitStack() as theirs:
+        up, up_write = _pipe(ours, theirs)
+        down, down_read = _pipe(ours, theirs, down=True)
+        out, out_write = _pipe(ours, theirs)
+        err, err_write = _pipe(ours, theirs)
+        memory = theirs.enter_context(Connection(shared_memory()))
+        mark = Mark(memory.fileno())
+        line = None if lifeline is None else theirs.enter_context(Connection(os.dup(lifeline), writable=False))
+        given = child.Pipes(up_write, down_read, out_write, err_write, memory, line)
         executor, future, process = _forked(given, options, preload, lane=lane)
         worker = psutil.Process(process.pid)
         root = Root(worker.pid, started_at(worker.pid), options.marker)
         server = worker.parent()
-    except _DIED as error:
-        # A worker that was forked all the same finds its pipe at its end, and leaves.
-        for descriptor in (up_read, down_write, out_read, err_read):
-            os.close(descriptor)
-        raise NotStarted(f"a worker was not started: {error!r}") from error
-    finally:
-        # With the parent's copies of the child's ends open, the end of the pipe would never come.
-        given.close()
-    for descriptor in (up_read, down_write, out_read, err_read):
-        os.set_blocking(descriptor, False)
-    return Started(executor, future, process, root, up_read, down_write, out_read, err_read, mark, server)
+        # A worker that was forked, and is not told of all the same, finds its pipe at its end, and leaves.
+        ours.pop_all()
+    return Started(executor, future, process, root, up, down, out, err, mark, server)
 
 
 def _forked(
@@ -124,14 +122,32 @@ def _forked(
     return executor, future, process
 
 
-def _pipe() -> tuple[int, int]:
-    ends = os.pipe()
+def _pipe(ours: ExitStack, theirs: ExitStack, *, down: bool = False) -> tuple[int, child.Pipe]:
+    """Our end of a pipe and the worker's, each closed with its stack: with a copy of theirs open, its end would never come."""
+    read, write = os.pipe()
+    own, given = (write, read) if down else (read, write)
+    ours.callback(os.close, own)
+    other = theirs.enter_context(Connection(given))
+    os.set_blocking(own, False)
     if sys.platform == "linux":
         import fcntl
 
         with suppress(PermissionError):  # above the user's share of pipe memory
-            fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-    return ends
+            fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return own, other
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """Turn what keeps a worker from being started now, and may not later, into `NotStarted`."""
+    try:
+        yield
+    except _DIED as error:
+        raise NotStarted(f"a worker was not started: {error!r}") from error
+    except OSError as error:
+        if (remedy := _REMEDIES.get(error.errno or 0)) is None:
+            raise
+        raise NotStarted(f"a worker was not started: {error.strerror}; {remedy}") from error
 
 
 @contextmanager

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import resource
 import signal
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -14,8 +18,9 @@ from heavyjobs.events import Confinement, WorkerOptions
 from heavyjobs.slots import pool as pool_module
 from heavyjobs.slots.guardian import Guardian
 from heavyjobs.slots.pool import LaneKeeper, Pool
+from heavyjobs.slots.starting import NotStarted, start_process
 from tests.slots.dying import ONCE, WHO
-from tests.slots.ears import DEADLINE_SECONDS, DEEDS, ROOT
+from tests.slots.ears import DEADLINE_SECONDS, DEEDS, ROOT, start
 
 OPTIONS = WorkerOptions(
     marker="starting", modules=(DEEDS,), path=(str(ROOT),), confinement=Confinement(environment=("TESTED_*",))
@@ -43,6 +48,49 @@ def once(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 def has_died(once: Path) -> bool:
     return once.exists()
+
+
+@pytest.mark.parametrize("left", [1, 3, 9, 12])
+@pytest.mark.fault("process: no descriptors are left to start a worker with")
+async def test_a_worker_that_lacks_descriptors_is_told_with_a_remedy_and_leaks_none(left: int) -> None:
+    first = await start()  # which has the process that forks workers started
+    gc.collect()
+    before = descriptors()
+
+    with only_descriptors(left), pytest.raises(NotStarted, match="ulimit -n"):
+        start_process(OPTIONS, (DEEDS,), lane=False)
+
+    gc.collect()
+    assert descriptors() == before
+    await first.end()
+
+
+@contextmanager
+def only_descriptors(left: int) -> Generator[None]:
+    """So many more may be opened."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as filled:
+        highest = max(descriptors()) + 1
+        while filled.enter_context(Path(os.devnull).open()).fileno() < highest:
+            pass
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + left, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def descriptors() -> set[int]:
+    return {number for path in Path("/dev/fd").iterdir() if is_open(number := int(path.name))}
+
+
+def is_open(number: int) -> bool:
+    """The one that listed the folder is not, any more."""
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
 
 
 async def test_a_pool_has_its_worker_though_the_first_one_died_as_it_was_started(once: Path) -> None:
