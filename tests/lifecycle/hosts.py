@@ -91,9 +91,7 @@ class Daemon:
         python: that runs it.
     """
 
-    def __init__(
-        self, folder: Path, url: str, *, unread: int | None = None, python: str = sys.executable, **how: Any
-    ) -> None:
+    def __init__(self, folder: Path, url: str, *, unread: int | None = None, python: str = sys.executable, **how: Any) -> None:
         folder.mkdir(exist_ok=True)
         self.log: Final = folder / "log"
         self._name: Final = uuid4().hex
