@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from heavyjobs.store.postgres.connecting import cancellable
+from heavyjobs.store.postgres.limiting import cancellable
 
 
 async def swallowing() -> None:
