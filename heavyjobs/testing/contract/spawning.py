@@ -310,12 +310,13 @@ class Spawning(Harness):
         assert await state_of(store, child.id) is JobState.DEAD
 
     async def test_of_dead_children_with_one_unique_key_the_oldest_is_tried_again(self, store: Store, session: UUID) -> None:
-        def child(key: str) -> NewJob:
-            return new_job(kind=CHILD, parent=parent.job, child_key=key, depth=1, unique_key="k")
+        def child(key: str, job: UUID | None = None) -> NewJob:
+            return new_job(job=job, kind=CHILD, parent=parent.job, child_key=key, depth=1, unique_key="k")
 
         parent = await running(store, session)
-        for key in ("b", "a"):
-            await store.spawn(session, parent, [child(key)])
+        # Two ids of one millisecond need not be in the order in which they were made.
+        for key, job in zip(("b", "a"), sorted((new_id(), new_id())), strict=True):
+            await store.spawn(session, parent, [child(key, job)])
             await finish(store, session, await run_child(store, session), DEATH)
         await finish(store, session, parent, HAND_BACK)
         parent = await parent_claim(store, session)
