@@ -55,7 +55,7 @@ async def _all_answer(store: PostgresStore, proxy: FaultyProxy) -> bool:
 @pytest.mark.fault("database: the connection of the ticks goes silent")
 async def test_a_tick_on_a_silent_connection_is_given_on_another_within_the_same_call(proxy: FaultyProxy) -> None:
     """Were the whole time for a call spent on the silent one, two such calls would outlast the lease."""
-    async with PostgresStore(proxy.url, StoreOptions(timeout_seconds=6.0)) as store:
+    async with PostgresStore(proxy.url, StoreOptions(timeout_seconds=18.0)) as store:
         session = await register(store)
         await store.tick(session, [])
         proxy.freeze(proxy.links.__contains__)
