@@ -24,6 +24,7 @@ from heavyjobs.values import JsonText
 from tests.simulation.computers import Computer
 from tests.simulation.faults import Fault
 from tests.simulation.scripts import ENDS, GREEDY_BYTES, Script, Step
+from tests.simulation.timing import AFTER_WAKING_SECONDS
 
 Doing: TypeAlias = Generator[float | events.Request, JsonText, Ended]
 
@@ -203,7 +204,7 @@ class Play:
                 while True:
                     yield 3600.0
             case _:
-                self._body.exit(1)
+                self._body.exit(1, self.reference)
                 yield 3600.0
                 raise AssertionError("it is gone")
 
@@ -257,11 +258,12 @@ class Body:
         seconds = within_seconds if self._world.chance(0.3) else self._world.between(0.0, within_seconds)
         self.computer.after(seconds * 0.98, self.die)
 
-    def exit(self, code: int) -> None:
-        self._go(Death(code, None, self._step_of_death()))
+    def exit(self, code: int, step: int) -> None:
+        """A step of a job ends the process."""
+        self._go(Death(code, None, step))
 
-    def die(self) -> None:
-        self._go(Death(None, 9, self._step_of_death()))
+    def die(self, step: int = 0) -> None:
+        self._go(Death(None, 9, step or self._step_of_death()))
 
     def _step_of_death(self) -> int:
         return self.blocker if self.computer.monotonic() < self.blocked_until else 0
@@ -347,7 +349,7 @@ class Body:
         self._send(play.reference, word, what)
         if self._world.chance(self._mischief.crash):
             self._world.inject(Fault.WORKER_CRASHES, self.name, f"after {word}")
-            self.die()
+            self.die(play.reference)
         elif self._world.chance(self._mischief.garbage):
             self._world.inject(Fault.GARBAGE, self.name)
             self._send(0, "garbage", None)
@@ -367,7 +369,3 @@ class Body:
     def _arrive(self) -> None:
         if self.pipe:
             self._ear.said(*self.pipe.popleft())
-
-
-AFTER_WAKING_SECONDS: Final = 1.6
-"""The named exception: what wakes up with its machine is ended within a second and the time that ending takes."""

@@ -14,9 +14,9 @@ from heavyjobs.testing.reference import ReferenceDatabase
 from tests.simulation.bodies import Record
 from tests.simulation.computers import Computer
 from tests.simulation.customers import Orders
-from tests.simulation.hosts import FASTEST, FORFEIT_AFTER_SECONDS, LEASE_SECONDS, SLOWEST
 from tests.simulation.loop import ProcessLoop
 from tests.simulation.stores import Call
+from tests.simulation.timing import FASTEST, FORFEIT_AFTER_SECONDS, LEASE_SECONDS, SLOWEST
 from tests.simulation.world import World
 
 LISTENING_SECONDS: Final = 2 * LEASE_SECONDS / SLOWEST + 1.0

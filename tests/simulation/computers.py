@@ -34,6 +34,7 @@ class Computer:
     Attributes:
         rate: seconds of its clock per true second.
         offset: what its boot clock says at the beginning of the world.
+        besieged: whether it may be cut off in the worst of all moments.
         network_until: true time until which it does not reach the database; the answers of what has arrived are lost too.
     """
 
@@ -42,6 +43,7 @@ class Computer:
     rate: float = 1.0
     offset: float = 0.0
     boots: int = 0
+    besieged: bool = False
     network_until: float = 0.0
     processes: dict[int, Process] = field(default_factory=dict[int, Process])
     sessions: list[UUID] = field(default_factory=list[UUID])

@@ -13,14 +13,8 @@ from tests.simulation.computers import Computer
 from tests.simulation.loop import ProcessLoop, new_loop
 from tests.simulation.machines import SimulatedMachine
 from tests.simulation.stores import Applied, Network, Reached, as_store
+from tests.simulation.timing import FORFEIT_AFTER_SECONDS, KILL_SECONDS, LEASE_SECONDS
 from tests.simulation.world import World
-
-LEASE_SECONDS: Final = 5.0
-KILL_SECONDS: Final = 2.0
-FORFEIT_AFTER_SECONDS: Final = 9.0
-SLOWEST: Final = 0.9
-FASTEST: Final = 1.1
-"""(lease + kill) / 0.9 < forfeit_after / 1.1: claims are given up in time although clocks differ by ten percent each way."""
 
 
 class Host:

@@ -64,34 +64,40 @@ class Script:
         return self.end if attempt <= self.fails else "succeed"
 
 
-def some_script(random: Random, *, depth: int = 0, lively: bool = True) -> Script:
+def some_script(random: Random, *, stretch: float = 1.0, depth: int = 0) -> Script:
     """By chance: mostly short and honest, some that fail, hang, block, spawn.
 
     Args:
-        lively: with the ends that are faults of jobs.
+        stretch: how much longer than usual they work.
     """
     lane = random.random() < 0.25
-    steps = [_some_step(random, lane=lane) for _ in range(random.randint(1, 4))]
+    steps = [_some_step(random, stretch=stretch, lane=lane) for _ in range(random.randint(1, 4))]
     if depth < 2 and random.random() < (0.25 if depth == 0 else 0.15):
-        children = [some_script(random, depth=depth + 1, lively=lively).parameters() for _ in range(random.randint(1, 3))]
+        children = [some_script(random, depth=depth + 1).parameters() for _ in range(random.randint(1, 3))]
         steps += [["spawn", children], ["log", 1], ["await"]]
     if random.random() < 0.3:
         steps.append(["confirm"])
     if random.random() < 0.04:
         steps.append(["flood"])
     script = Script(steps, lane=lane)
-    if lively and random.random() < 0.4:
+    if random.random() < 0.4:
         script.end = random.choice(ENDS[1:])
         script.fails = random.choice((1, 1, 1, 2, 5))
-    script.deaf = lively and random.random() < 0.1
-    script.greedy = lively and not lane and random.random() < 0.04
+    script.deaf = random.random() < 0.1
+    script.greedy = not lane and random.random() < 0.04
     return script
 
 
-def _some_step(random: Random, *, lane: bool) -> Step:
+def some_long_script(random: Random) -> Script:
+    """By chance: honest and long."""
+    work = round(random.uniform(10.0, 35.0), 3)
+    return Script([["log", 1], ["work", work], ["checkpoint"], ["log", 1]], lane=random.random() < 0.25)
+
+
+def _some_step(random: Random, *, stretch: float, lane: bool) -> Step:
     chance = random.random()
     if chance < 0.5:
-        return ["work", round(random.choice((0.01, 0.3, 1.5, 4.0, 15.0)) * random.random(), 3)]
+        return ["work", round(stretch * random.choice((0.01, 0.3, 1.5, 4.0)) * random.random(), 3)]
     if chance < 0.75:
         return ["log", random.randint(1, 4)]
     if chance < 0.85:

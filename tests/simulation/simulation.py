@@ -28,16 +28,17 @@ from tests.simulation.checks import Checks
 from tests.simulation.computers import Computer
 from tests.simulation.customers import Customer, Orders
 from tests.simulation.faults import Fault
-from tests.simulation.hosts import FASTEST, FORFEIT_AFTER_SECONDS, SLOWEST, Host
+from tests.simulation.hosts import Host
 from tests.simulation.loop import ProcessLoop
-from tests.simulation.scripts import Script, some_script
+from tests.simulation.scripts import Script, some_long_script, some_script
 from tests.simulation.stores import Network
+from tests.simulation.timing import FASTEST, FORFEIT_AFTER_SECONDS, SLOWEST
 from tests.simulation.weather import Weather
 from tests.simulation.world import Note, World
 
 EPOCH: Final = datetime(2030, 1, 1, tzinfo=UTC)
 STORM_SECONDS: Final = {"safety": 40.0, "liveness": 25.0}
-SETTLING_SECONDS: Final = 300.0
+SETTLING_SECONDS: Final = 600.0
 DRAINED_WITHIN_SECONDS: Final = 15.0
 """The time that a drain gives, the longest grace, and what is left to write."""
 
@@ -133,6 +134,7 @@ class Stage:
         self._hosts = [self._new_host(number) for number in range(1, hosts + 1)]
         self._customers = [self._new_customer(number) for number in range(1, world.random.randint(1, 2) + 1)]
         self._weather = Weather(world, self._hosts, self._customers, self._network, self._mischief)
+        self._stretch = world.random.choice((1.0, 1.0, 4.0))
 
     def _new_computer(self, name: str) -> Computer:
         rate = self._world.between(SLOWEST, FASTEST) if self._drifting else 1.0
@@ -162,8 +164,9 @@ class Stage:
         """Jobs come, and things go wrong."""
         for host in self._hosts:
             self._world.after(self._world.between(0.0, 2.0), host.start)
-        for _ in range(self._world.random.randint(4, 14)):
-            self._world.after(self._world.between(0.0, seconds * 0.7), self._order)
+        jobs, rush = self._world.random.randint(4, 14), 0.3 if self._weather.siege else 0.7
+        for _ in range(jobs):
+            self._world.after(self._world.between(0.0, seconds * rush), self._order)
         if self._world.chance(0.2):
             self._world.after(self._world.between(0.0, seconds), self._let_the_database_jump)
         self._weather.begin()
@@ -210,7 +213,11 @@ class Stage:
             chance = self._world.random.random()
             cancel_after = self._world.between(0.0, 6.0) if chance < 0.2 else None
             delay = self._world.between(0.5, 8.0) if chance > 0.8 else None
-            customer.order(some_script(self._world.random), cancel_after=cancel_after, delay=delay)
+            if self._weather.siege:
+                customer.order(some_long_script(self._world.random))
+            else:
+                script = some_script(self._world.random, stretch=self._stretch)
+                customer.order(script, cancel_after=cancel_after, delay=delay)
 
     def _order_much(self) -> None:
         for _ in range(4 * len(self._hosts)):

@@ -17,6 +17,7 @@ from heavyjobs.store.protocol import Store, Topic, WakeUp
 from heavyjobs.testing.reference import ReferenceDatabase, ReferenceStore
 from tests.simulation.faults import Fault
 from tests.simulation.loop import ProcessLoop
+from tests.simulation.timing import FASTEST
 from tests.simulation.world import LATENCY_SECONDS, World
 
 TIMEOUT_SECONDS: Final = 3.0
@@ -156,10 +157,16 @@ class Reached:
             error = refusal
         self._world.note(self._loop.name, verb, *args, named, error)
         if error is None:
-            certain = fate in {None, "slow"} and not self._loop.computer.cut_off
+            in_time = self._world.now - sent_at < TIMEOUT_SECONDS / FASTEST - 0.1
+            certain = fate in {None, "slow"} and in_time and not self._loop.computer.cut_off
             self._applied(Call(verb, args, named, result, self._loop, sent_at, certain))
         way = self._world.between(0.2, TIMEOUT_SECONDS) if fate == "slow answer" else self._way()
-        if fate == "slow answer" and verb == "tick" and self._world.chance(self._network.last_word):
+        if (
+            fate == "slow answer"
+            and verb == "tick"
+            and self._loop.computer.besieged
+            and self._world.chance(self._network.last_word)
+        ):
             self._world.after(way + 0.001, self._cut_off)
         if self._loop.computer.cut_off or fate == "late commit":
             return

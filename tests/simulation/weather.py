@@ -26,12 +26,20 @@ _NETWORK: Final = {
 }
 _MISCHIEF: Final = {"crash": 0.03, "garbage": 0.01, "late": 0.05, "stillborn": 0.1}
 
+SIEGE: Final = {"slow": 0.3, "last_word": 0.7}
+"""Of the network, when one host is cut off again and again: its ticks are answered late, and then no more."""
+
+SIEGE_SECONDS: Final = (20.0, 30.0)
 SHORT_TO_LONG_SECONDS: Final = (0.3, 1.5, 4.0, 7.0, 12.0, 20.0)
 """Shorter than a tick, than a lease, than what declares a session dead; and longer than all of them."""
 
 
 class Weather:
-    """Makes faults until `calm`."""
+    """Makes faults until `calm`.
+
+    Attributes:
+        siege: one host is cut off, stopped or asleep for longer than others wait for it, and that is nearly all.
+    """
 
     def __init__(
         self, world: World, hosts: Sequence[Host], customers: Sequence[Customer], network: Network, mischief: Mischief
@@ -56,16 +64,24 @@ class Weather:
             self._drain_twice,
             self._kill_a_customer,
         ]
+        self.siege = len(hosts) > 1 and world.chance(0.4)
         self._happenings = [one for one in happenings if world.chance(0.5)]
         self._every_seconds = world.random.choice((1.5, 4.0, 10.0))
+        if self.siege:
+            hosts[0].computer.besieged = True
+            self._happenings = [self._cut_a_network, self._cut_a_network, self._stop_a_coordinator, self._let_a_machine_sleep]
+            self._every_seconds = 8.0
 
     def begin(self) -> None:
-        for probabilities, most in ((self._network, _NETWORK), (self._mischief, _MISCHIEF)):
+        if self.siege:
+            for name, value in SIEGE.items():
+                setattr(self._network, name, value)
+        for probabilities, most in () if self.siege else ((self._network, _NETWORK), (self._mischief, _MISCHIEF)):
             for name, value in most.items():
                 if self._world.chance(0.4):
                     setattr(probabilities, name, value * self._world.random.random())
         if self._happenings:
-            self._world.after(self._rest(), self._happen)
+            self._world.after(self._rest() + 8.0 * self.siege, self._happen)
 
     def calm(self, *, hints: bool) -> None:
         """All faults stop; what was stopped goes on. Without `hints` wake-ups are off, which is no fault."""
@@ -95,11 +111,13 @@ class Weather:
 
     def _host(self) -> Host:
         """One that is awake, if any is: on a sleeping machine nothing happens."""
+        if self.siege:
+            return self._hosts[0]
         awake = [host for host in self._hosts if not host.computer.asleep]
         return self._world.random.choice(awake or self._hosts)
 
     def _seconds(self) -> float:
-        return self._world.random.choice(SHORT_TO_LONG_SECONDS) * self._world.between(0.5, 1.0)
+        return self._world.random.choice(SIEGE_SECONDS if self.siege else SHORT_TO_LONG_SECONDS) * self._world.between(0.5, 1.0)
 
     def _stop_a_coordinator(self) -> None:
         host, seconds = self._host(), self._seconds()
