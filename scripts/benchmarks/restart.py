@@ -25,7 +25,8 @@ from heavyjobs.testing.proxy import FaultyProxy
 WINDOW_SECONDS: Final = 10.0
 AWAY_SECONDS: Final = 5.0
 BATCH: Final = 500
-LINE: Final = 2000
+LINE: Final = 3000
+LOOK_SECONDS: Final = 0.2
 DRAIN_SECONDS: Final = 120.0
 
 Fault: TypeAlias = Callable[[PostgresServer, FaultyProxy, str], Awaitable[None]]
@@ -150,10 +151,17 @@ async def feeding(client: Client, url: str) -> AsyncGenerator[Fed]:
 async def _feed(client: Client, url: str, fed: Fed) -> None:
     while True:
         with suppress(StoreUnavailable, psycopg.OperationalError):
-            if await _number(url, "SELECT count(*) FROM heavyjobs.jobs WHERE ready_at IS NOT NULL") < LINE:
-                fed.jobs.update(handle.id for handle in await client.submit_many([AsyncNoOp() for _ in range(BATCH)]))
-                continue
-        await asyncio.sleep(0.05)
+            async with await _asking(url) as asking:
+                while True:
+                    await _fill(client, asking, fed)
+                    await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _fill(client: Client, asking: AsyncConnection[TupleRow], fed: Fed) -> None:
+    row = await (await asking.execute("SELECT count(*) FROM heavyjobs.jobs WHERE ready_at IS NOT NULL")).fetchone()
+    for _ in range(0, LINE - int(row[0] if row else 0), BATCH):
+        fed.jobs.update(handle.id for handle in await client.submit_many([AsyncNoOp() for _ in range(BATCH)]))
 
 
 async def _rate(url: str, began: float, ended: float) -> float:
