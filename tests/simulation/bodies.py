@@ -254,8 +254,9 @@ class Body:
         pass  # its timers go on by themselves
 
     def kill(self, within_seconds: float = 0.0) -> None:
-        """SIGKILL; it takes a moment, now and then all the time there is."""
-        seconds = within_seconds if self._world.chance(0.3) else self._world.between(0.0, within_seconds)
+        """SIGKILL; it takes a moment, now and then all the time there is; under siege, where the worst is tried, mostly."""
+        longest = self._world.chance(0.8 if self.computer.besieged else 0.3)
+        seconds = within_seconds if longest else self._world.between(0.0, within_seconds)
         self.computer.after(seconds * 0.98, self.die)
 
     def exit(self, code: int, step: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
+from tests.simulation.timing import AFTER_WAKING_SECONDS
 from tests.simulation.world import World
 
 Timer: TypeAlias = tuple[float, Callable[..., object], tuple[Any, ...]]
@@ -35,6 +36,7 @@ class Computer:
         rate: seconds of its clock per true second.
         offset: what its boot clock says at the beginning of the world.
         besieged: whether it may be cut off in the worst of all moments.
+        last_sleep: when it last fell asleep, after it had been awake for long enough to end what should be.
         network_until: true time until which it does not reach the database; the answers of what has arrived are lost too.
     """
 
@@ -86,7 +88,9 @@ class Computer:
     def sleep(self, seconds: float) -> None:
         """All stands still for so long, and the network does not wait."""
         if self.asleep_until is None:
-            self._asleep_since = self.last_sleep = self.world.now
+            if self.world.now > self.woke_at + AFTER_WAKING_SECONDS:
+                self.last_sleep = self.world.now
+            self._asleep_since = self.world.now
             self.asleep_until = self.world.now + seconds
             self.world.at(self.asleep_until, self._wake)
 

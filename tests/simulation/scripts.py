@@ -114,7 +114,7 @@ def config_of(script: Script, random: Random) -> JobConfig:
     return JobConfig(
         priority=random.choice((0, 0, 0, 5)),
         attempts=random.choice((1, 3, 3, 4)),
-        backoff=random.choice((0.1, 1.0)),
+        backoff=random.choice((0.01, 0.1, 1.0)),
         backoff_max=3.0,
         timeout=script.timeout_seconds,
         grace=random.choice((0.0, 0.5, 2.0)),

@@ -164,7 +164,7 @@ class Stage:
         """Jobs come, and things go wrong."""
         for host in self._hosts:
             self._world.after(self._world.between(0.0, 2.0), host.start)
-        jobs, rush = self._world.random.randint(4, 14), 0.3 if self._weather.siege else 0.7
+        jobs, rush = (14, 0.3) if self._weather.siege else (self._world.random.randint(4, 14), 0.7)
         for _ in range(jobs):
             self._world.after(self._world.between(0.0, seconds * rush), self._order)
         if self._world.chance(0.2):

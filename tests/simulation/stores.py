@@ -63,6 +63,7 @@ class Network:
     hint_twice: float = 0.0
     listener_lost: float = 0.0
     hints: bool = True
+    siege: bool = False
 
 
 class Reached:
@@ -124,11 +125,12 @@ class Reached:
 
     def _fate(self, verb: str) -> str | None:
         network, at = self._network, self._world.random.random()
+        spared = network.siege and not self._loop.computer.besieged
         for fate, probability, kind in (
             ("refused", network.refused, Fault.REFUSED),
             ("conflict", network.conflict, Fault.CONFLICT),
             ("lost answer", network.lost_answer, Fault.LOST_ANSWER),
-            ("slow", network.slow, Fault.SLOW),
+            ("slow", 0.0 if spared else network.slow, Fault.SLOW),
             ("late commit", network.late_commit, Fault.LATE_COMMIT),
         ):
             if at < probability:
@@ -161,12 +163,8 @@ class Reached:
             certain = fate in {None, "slow"} and in_time and not self._loop.computer.cut_off
             self._applied(Call(verb, args, named, result, self._loop, sent_at, certain))
         way = self._world.between(0.2, TIMEOUT_SECONDS) if fate == "slow answer" else self._way()
-        if (
-            fate == "slow answer"
-            and verb == "tick"
-            and self._loop.computer.besieged
-            and self._world.chance(self._network.last_word)
-        ):
+        if verb == "tick" and self._loop.computer.besieged and self._world.chance(self._network.last_word):
+            way = self._world.between(0.7, 0.9) * TIMEOUT_SECONDS
             self._world.after(way + 0.001, self._cut_off)
         if self._loop.computer.cut_off or fate == "late commit":
             return

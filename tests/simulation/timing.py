@@ -6,7 +6,7 @@ from typing import Final
 
 LEASE_SECONDS: Final = 5.0
 KILL_SECONDS: Final = 2.0
-FORFEIT_AFTER_SECONDS: Final = 9.0
+FORFEIT_AFTER_SECONDS: Final = 8.7
 SLOWEST: Final = 0.9
 FASTEST: Final = 1.1
 """(lease + kill) / 0.9 < forfeit_after / 1.1: claims are given up in time although clocks differ by ten percent each way."""

@@ -10,6 +10,7 @@ from tests.simulation.customers import Customer
 from tests.simulation.faults import Fault
 from tests.simulation.hosts import Host
 from tests.simulation.stores import Network
+from tests.simulation.timing import FASTEST, SLOWEST
 from tests.simulation.world import World
 
 _NETWORK: Final = {
@@ -26,7 +27,7 @@ _NETWORK: Final = {
 }
 _MISCHIEF: Final = {"crash": 0.03, "garbage": 0.01, "late": 0.05, "stillborn": 0.1}
 
-SIEGE: Final = {"slow": 0.3, "last_word": 0.7}
+SIEGE: Final = {"slow": 0.1, "last_word": 0.08}
 """Of the network, when one host is cut off again and again: its ticks are answered late, and then no more."""
 
 SIEGE_SECONDS: Final = (20.0, 30.0)
@@ -68,9 +69,17 @@ class Weather:
         self._happenings = [one for one in happenings if world.chance(0.5)]
         self._every_seconds = world.random.choice((1.5, 4.0, 10.0))
         if self.siege:
-            hosts[0].computer.besieged = True
+            self._lay_siege(hosts[0])
             self._happenings = [self._cut_a_network, self._cut_a_network, self._stop_a_coordinator, self._let_a_machine_sleep]
             self._every_seconds = 8.0
+
+    def _lay_siege(self, victim: Host) -> None:
+        """With the worst of clocks, now and then: its own too slow, all others too fast."""
+        victim.computer.besieged = self._network.siege = True
+        if self._world.chance(0.5):
+            for host in self._hosts:
+                host.computer.rate = SLOWEST if host is victim else FASTEST
+                self._world.inject(Fault.DRIFT, host.computer.name, f"{host.computer.rate}")
 
     def begin(self) -> None:
         if self.siege:
@@ -90,6 +99,7 @@ class Weather:
             for name in most:
                 setattr(probabilities, name, 0.0)
         self._network.hints = hints
+        self._network.siege = False
         for host in self._hosts:
             host.computer.network_until = 0.0
             host.computer.wake()
