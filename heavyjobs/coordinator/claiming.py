@@ -21,6 +21,9 @@ from heavyjobs.waiting import first_of
 UNSURE_SECONDS: Final = 30.0
 """A claim whose answer was lost may still commit: for so long the database is asked what it holds for us."""
 
+LOOK_SECONDS: Final = 1.0
+"""How often, after a first look at once: the answer has all that is held, a look at each claim costs more than the claim."""
+
 
 class Claiming:
     """One session's claims.
@@ -51,7 +54,7 @@ class Claiming:
         self._host = host
         self._draining = draining
         self._now = now
-        self._unsure_until = 0.0
+        self._unsure_until = self._look_at = 0.0
 
     async def run(self) -> None:
         """Claim until draining begins; when this returns, nothing that was claimed is unknown to the dispatch."""
@@ -62,7 +65,7 @@ class Claiming:
                 more = await self._round()
             except StoreUnavailable as error:
                 journal.say("claim failed", level="WARNING", reason=error)
-                self._unsure_until = asyncio.get_running_loop().time() + UNSURE_SECONDS
+                self._doubt()
                 await patience.wait()
                 continue
             patience.renew()
@@ -76,16 +79,11 @@ class Claiming:
             else:
                 return
 
-    @property
-    def _unsure(self) -> bool:
-        return asyncio.get_running_loop().time() < self._unsure_until
-
     async def _round(self) -> bool:
         """Take what fits; whether asking again at once may give more."""
         if not self._lease.holds:
             return False
-        if self._unsure:
-            await self._adopt()
+        await self._look()
         held = self._dispatch.held()
         asked = wants.wants(
             slots=self._session.queues,
@@ -105,6 +103,22 @@ class Claiming:
         )
         self._dispatch.take(claimed)
         return bool(claimed)
+
+    # -- claims whose answer was lost
+
+    def _doubt(self) -> None:
+        """A claim has failed, or it has not: only its answer is known to be lost."""
+        self._look_at = asyncio.get_running_loop().time()
+        self._unsure_until = self._look_at + UNSURE_SECONDS
+
+    @property
+    def _unsure(self) -> bool:
+        return asyncio.get_running_loop().time() < self._unsure_until
+
+    async def _look(self) -> None:
+        if self._unsure and self._look_at <= asyncio.get_running_loop().time():
+            await self._adopt()
+            self._look_at = asyncio.get_running_loop().time() + LOOK_SECONDS
 
     async def _adopt(self) -> None:
         """Start what the database says we hold and we do not know of.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -21,8 +22,8 @@ from heavyjobs.model import ClaimKey, Policy, new_id
 from heavyjobs.settings import CoordinatorSettings
 from heavyjobs.slots.guardian import Guardian, boot_seconds
 from heavyjobs.slots.pool import LaneKeeper, Pool
-from heavyjobs.store import open_store
-from heavyjobs.store.protocol import NewJob, Want
+from heavyjobs.store.protocol import Claimed, NewJob, Want
+from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.store.watching import Watcher
 from heavyjobs.values import JsonText
 
@@ -37,13 +38,24 @@ class Holder:
     dispatch: Dispatch
     unheard: ClaimKey
     clock: list[float]
+    store: Counting
+
+
+class Counting(SqliteStore):
+    """Counts how often it was asked what a session holds."""
+
+    looks = 0
+
+    async def held(self, session: UUID) -> Sequence[Claimed]:
+        self.looks += 1
+        return await super().held(session)
 
 
 @pytest.fixture
 async def holder(tmp_path: Path) -> AsyncIterator[Holder]:
     session, guardian, options, clock = new_session("here"), Guardian(), WorkerOptions(marker="claiming"), [boot_seconds()]
     lease = Lease(LEASE_SECONDS, guardian, on_lapse=lambda: None, now=lambda: clock[0])
-    async with open_store(f"sqlite:///{tmp_path}/jobs.db") as store:
+    async with Counting(f"sqlite:///{tmp_path}/jobs.db") as store:
         await store.migrate()
         await store.register(session)
         job = NewJob(id=new_id(), kind="tests.any", version=1, parameters=JsonText("{}"), policy=Policy())
@@ -74,7 +86,7 @@ async def holder(tmp_path: Path) -> AsyncIterator[Holder]:
             draining=asyncio.Event(),
             now=asyncio.Event(),
         )
-        yield Holder(claiming, dispatch, unheard.claim, clock)
+        yield Holder(claiming, dispatch, unheard.claim, clock, store)
 
 
 def nothing_runs(work: Coroutine[Any, Any, None], name: str) -> None:
@@ -96,3 +108,13 @@ async def test_a_claim_that_was_ended_because_the_lease_has_lapsed_is_not_taken_
     await holder.claiming._adopt()
 
     assert holder.dispatch.claims() == set()
+
+
+async def test_doubt_about_one_claim_does_not_ask_for_all_that_is_held_beside_each_later_one(holder: Holder) -> None:
+    holder.claiming._doubt()
+
+    for _ in range(50):
+        await holder.claiming._round()
+
+    assert holder.dispatch.claims() == {holder.unheard}
+    assert 1 <= holder.store.looks < 10
