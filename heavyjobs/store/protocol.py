@@ -400,7 +400,8 @@ class Store(Protocol):
         Inserted only while the claim is live, its session unfenced and no cancel requested, so that a cancel or an end of the
         parent finds either all of the children or none. A child that is found dead or cancelled, and was last spawned under an
         earlier claim of its parent, is sent again: next epoch, fresh budget, `ready`, its checkpoint kept. So a parent that is
-        tried again tries its children again, and a child that dies under this claim stays dead under it.
+        tried again tries its children again, and a child that dies under this claim stays dead under it; so does one whose
+        unique key another live job has, or takes at the same moment.
 
         Args:
             children: each with the claim's job as its `parent`, and a `child_key`.

@@ -19,6 +19,7 @@ from heavyjobs.store.postgres.talking import SQL
 from heavyjobs.store.protocol import CancelAnswer, Filter, StoreOptions, Topic
 from heavyjobs.testing.contract.harness import (
     DEATH,
+    HAND_BACK,
     claim_one,
     end,
     new_job,
@@ -401,6 +402,31 @@ async def _terminate_all(url: str) -> None:
 
 def _opened_for_ticks(store: PostgresStore) -> int:
     return store._database._control.get_stats().get("connections_num", 0)
+
+
+@pytest.mark.fault("database: a dead child is sent again while another takes its unique key")
+@pytest.mark.parametrize("kept", [True, False], ids=["commits", "rolls back"])
+async def test_a_spawn_that_waits_for_its_child_s_unique_key_finds_it_taken_or_sends_the_child_again(
+    postgres_url: str, kept: bool
+) -> None:
+    async with PostgresStore(postgres_url, StoreOptions()) as store:
+        session = await register(store)
+        parent = await running(store, session)
+        child = new_job(kind="demo.child", parent=parent.job, child_key="a", depth=1, unique_key="k")
+        await store.spawn(session, parent, [child])
+        [died] = await take(store, session, want("demo.child"))
+        await record(store, session, ends=[end(died.claim, DEATH), end(parent, HAND_BACK)])
+        parent = (await claim_one(store, session)).claim
+
+        async with await psycopg.AsyncConnection.connect(postgres_url) as own:
+            await store.submit_within(own, [new_job(kind="demo.child", unique_key="k")])
+            spawning = asyncio.create_task(store.spawn(session, parent, [child]))
+            await _until_somebody_waits(postgres_url)
+            await (own.commit() if kept else own.rollback())
+            [answer] = await spawning
+
+        assert (answer.id, answer.created) == (child.id, False)
+        assert await state_of(store, child.id) is (JobState.DEAD if kept else JobState.READY)
 
 
 async def _until_somebody_waits(url: str) -> None:

@@ -94,7 +94,7 @@ def _ours(error: psycopg.Error, what: str) -> HeavyjobsError:
     for types, ours, advice in _ANSWERS:
         if isinstance(error, types):
             return ours(f"{what}; {advice}")
-    if _is_lost(error) if error.sqlstate is None else error.sqlstate.startswith(_AGAIN):
+    if _is_outrun(error) or (_is_lost(error) if error.sqlstate is None else error.sqlstate.startswith(_AGAIN)):
         return Interrupted(f"{what}; try again")
     return StoreError(what)
 
@@ -104,6 +104,11 @@ def casts_doubt(error: BaseException) -> bool:
     if not isinstance(error, psycopg.Error):
         return False
     return _is_lost(error) if error.sqlstate is None else error.sqlstate.startswith(_DOUBTFUL)
+
+
+def _is_outrun(error: psycopg.Error) -> bool:
+    """Whether another transaction took a unique key that was free when the statement looked; the next look sees who has it."""
+    return isinstance(error, errors.UniqueViolation) and error.diag.constraint_name == "jobs_live_key"
 
 
 def _is_lost(error: psycopg.Error) -> bool:

@@ -309,6 +309,29 @@ class Spawning(Harness):
         assert answer.id == child.id
         assert await state_of(store, child.id) is JobState.DEAD
 
+    async def test_a_dead_child_whose_unique_key_is_being_taken_is_sent_again_or_stays_dead(
+        self, store: Store, more_stores: MoreStores, session: UUID
+    ) -> None:
+        other = await more_stores()
+        for number in range(20):
+            key = f"k{number}"
+            parent = await running(store, session)
+            child = new_job(kind=CHILD, parent=parent.job, child_key="a", depth=1, unique_key=key)
+            await store.spawn(session, parent, [child])
+            await finish(store, session, await run_child(store, session), DEATH)
+            await finish(store, session, parent, HAND_BACK)
+            parent = await parent_claim(store, session)
+
+            [[again], [rival]] = await asyncio.gather(
+                store.spawn(session, parent, [child]), other.submit([new_job(kind=CHILD, unique_key=key)])
+            )
+
+            assert (again.id, again.created) == (child.id, False)
+            assert await state_of(store, child.id) is (JobState.DEAD if rival.created else JobState.READY)
+            assert rival.created or rival.id == child.id
+            await store.cancel([child.id, rival.id])
+            await finish(store, session, parent)
+
     async def test_of_dead_children_with_one_unique_key_the_oldest_is_tried_again(self, store: Store, session: UUID) -> None:
         def child(key: str, job: UUID | None = None) -> NewJob:
             return new_job(job=job, kind=CHILD, parent=parent.job, child_key=key, depth=1, unique_key="k")
