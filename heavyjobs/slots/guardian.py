@@ -67,8 +67,7 @@ class Guardian:
             env={name: value for name, value in os.environ.items() if name != COORDINATOR_MARK},
         )
         os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]  # made with PIPE
-        # Where multiprocessing keeps the sockets of its helpers; it removes that itself, unless this process is killed.
-        self._say(f"inherit {sockets_folder()}")
+        self._bequeath()
         for root in self._roots.values():
             self._say(f"watch {root.pid} {root.started!r} {root.marker}")
         if self._lease_until != _NEVER:
@@ -85,6 +84,7 @@ class Guardian:
 
     def watch(self, root: Root) -> None:
         self._roots[root.pid] = root
+        self._bequeath()  # again: it may be another, made to start this one
         self._say(f"watch {root.pid} {root.started!r} {root.marker}")
 
     def forget(self, root: Root) -> None:
@@ -115,6 +115,10 @@ class Guardian:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+    def _bequeath(self) -> None:
+        # Where multiprocessing keeps the sockets of its helpers; it removes that itself, unless this process is killed.
+        self._say(f"inherit {sockets_folder()}")
 
     def _say(self, line: str) -> None:
         # A dead guardian is noticed and replaced by whoever looks at `alive`.

@@ -140,7 +140,7 @@ class WorkerProcess:
         self._process = started.process
         self._server = started.server
         self._up, self._out, self._err = started.up, started.out, started.err
-        self._down = started.down
+        self._down, self._hold = started.down, started.hold
         self._unsent = bytearray()
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader()
@@ -275,7 +275,7 @@ class WorkerProcess:
         self._drain()
         self._tell_gone(death)
         self._loop.remove_writer(self._down)
-        for descriptor in (self._up, self._down, self._out, self._err):
+        for descriptor in (self._up, self._down, self._out, self._err, self._hold):
             os.close(descriptor)
         self.over.set()
 

@@ -20,8 +20,9 @@ import psutil
 
 from heavyjobs import events
 from heavyjobs.processes import started_at
-from heavyjobs.slots import child
+from heavyjobs.slots import child, forking
 from heavyjobs.slots.confinement import confining
+from heavyjobs.slots.sockets import sockets_folder
 from heavyjobs.slots.stepping import Mark, shared_memory
 from heavyjobs.slots.tree import Root
 
@@ -32,6 +33,8 @@ _PRELOAD: Final = ("heavyjobs.slots.confined", "heavyjobs.slots.child", "loguru"
 
 @dataclass(frozen=True, slots=True)
 class Started:
+    """A process, our ends of its pipes, and what keeps the process that it was forked from alive (`forking.hold`)."""
+
     executor: ProcessPoolExecutor
     future: Future[int]
     process: BaseProcess
@@ -42,6 +45,7 @@ class Started:
     err: int
     mark: Mark
     server: psutil.Process | None
+    hold: int
 
 
 class _Workers(ForkServerContext):
@@ -65,7 +69,10 @@ class NotStarted(Exception):
     """
 
 
-_DIED: Final = (EOFError, ConnectionError, FileNotFoundError, psutil.NoSuchProcess)
+_UNREACHABLE: Final = (ConnectionError, FileNotFoundError, NotADirectoryError, PermissionError)
+"""How it shows that the process that forks workers is not at its socket: it died, or a job has removed that, or its folder."""
+
+_DIED: Final = (EOFError, ProcessLookupError, psutil.NoSuchProcess, *_UNREACHABLE)
 """How that shows: the one who was to tell the worker's number is gone, or the number is nobody's any more."""
 
 _REMEDIES: Final[Mapping[int, str]] = {
@@ -99,27 +106,39 @@ def start_process(
         mark = Mark(memory.fileno())
         line = None if lifeline is None else theirs.enter_context(Connection(os.dup(lifeline), writable=False))
         given = child.Pipes(up_write, down_read, out_write, err_write, memory, line)
-        executor, future, process = _forked(given, options, preload, lane=lane)
+        executor, future, process, hold = _forked(given, options, preload, lane=lane)
+        ours.callback(os.close, hold)
         worker = psutil.Process(process.pid)
         root = Root(worker.pid, started_at(worker.pid), options.marker)
         server = worker.parent()
         # A worker that was forked, and is not told of all the same, finds its pipe at its end, and leaves.
         ours.pop_all()
-    return Started(executor, future, process, root, up, down, out, err, mark, server)
+    return Started(executor, future, process, root, up, down, out, err, mark, server, hold)
 
 
 def _forked(
     given: child.Pipes, options: events.WorkerOptions, preload: tuple[str, ...], *, lane: bool
-) -> tuple[ProcessPoolExecutor, Future[int], BaseProcess]:
+) -> tuple[ProcessPoolExecutor, Future[int], BaseProcess, int]:
     context = _Workers(given, events.WORKER_OPTIONS.dump_json(options), lane)
     with _starting, confining(options.confinement):
+        sockets_folder()
         context.set_forkserver_preload([*_PRELOAD, *preload])
         executor = ProcessPoolExecutor(1, mp_context=context)
-        with _without_main():
+        with _without_main(), _reachable():
             future = executor.submit(os.getpid)  # never runs: it is only what has the process started
         # Not multiprocessing.active_children(): it asks dying siblings for the exit code that their own executors wait for.
         (process,) = executor._processes.values()  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
-    return executor, future, process
+        return executor, future, process, forking.hold()
+
+
+@contextmanager
+def _reachable() -> Generator[None]:
+    """Try no second time to reach a process that forks workers and cannot be reached: each try would fail as this one."""
+    try:
+        yield
+    except _UNREACHABLE:
+        forking.retire()
+        raise
 
 
 def _pipe(ours: ExitStack, theirs: ExitStack, *, down: bool = False) -> tuple[int, child.Pipe]:

@@ -1,4 +1,4 @@
-"""A warm worker for each test."""
+"""A warm worker for each test, or two that are replaced when they go."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from heavyjobs.slots.process import WorkerProcess
 from tests.slots.ears import start
+from tests.slots.keeping import Keeper
 
 
 @pytest.fixture
@@ -24,3 +25,12 @@ async def lane() -> AsyncIterator[WorkerProcess]:
     worker = await start(lane=True)
     yield worker
     await worker.end()
+
+
+@pytest.fixture
+async def keeper() -> AsyncIterator[Keeper]:
+    """Both are idle."""
+    keeper = Keeper()
+    await keeper.idle(2)
+    yield keeper
+    await keeper.close()

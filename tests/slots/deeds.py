@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -456,6 +457,15 @@ def name_descriptors(_ctx: Ctx) -> dict[str, str]:
 def close_everything(_ctx: Ctx) -> None:
     print("closing")
     os.closerange(0, 4096)
+
+
+@deed
+def remove_sockets(_ctx: Ctx, folder: str, what: str) -> None:
+    """Of the processes that fork workers; `folder` is where they are."""
+    if what == "folder":
+        shutil.rmtree(folder)
+    for path in Path(folder).glob("listener-*"):
+        path.unlink()
 
 
 class Harm:

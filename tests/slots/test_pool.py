@@ -5,47 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 
 import psutil
-import pytest
 
-from heavyjobs.events import WorkerOptions
-from heavyjobs.slots.guardian import Guardian
-from heavyjobs.slots.pool import Pool
-from tests.slots.ears import DEEDS, ROOT, run
-
-
-class Keeper:
-    """A pool that is tended, and an event for each time a worker falls idle."""
-
-    def __init__(self) -> None:
-        self.guardian = Guardian()
-        self.guardian.start()
-        self._news = asyncio.Event()
-        options = WorkerOptions(marker="pool", modules=(DEEDS,), path=(str(ROOT),))
-        self.pool = Pool(options, self.guardian, preload=(DEEDS,), on_idle=self._news.set, on_stillborn=print, target=2)
-        self._tending = asyncio.create_task(self.pool.tend())
-
-    async def idle(self, number: int) -> None:
-        async with asyncio.timeout(20):
-            while self.pool.idle != number:
-                self._news.clear()
-                await self._news.wait()
-
-    async def close(self) -> None:
-        self._tending.cancel()
-        await asyncio.wait([self._tending])
-        await self.pool.close()
-        self.guardian.stop()
-
-
-@pytest.fixture
-async def keeper() -> AsyncIterator[Keeper]:
-    keeper = Keeper()
-    await keeper.idle(2)
-    yield keeper
-    await keeper.close()
+from tests.slots.ears import run
+from tests.slots.keeping import Keeper
 
 
 async def test_a_worker_that_was_killed_while_idle_is_replaced(keeper: Keeper) -> None:
