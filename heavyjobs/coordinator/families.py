@@ -67,10 +67,7 @@ class Families:
                 ended = await self._store.get_many(jobs)
                 return JsonText(events.CHILD_ENDS.dump_json(_ends(jobs, ended)).decode())
             case events.CancelJobs(jobs):
-                # The children are the next invocation's as well, should this one be over for others.
-                if not await self._store.holds(self._session, invocation.claimed.claim):
-                    raise ClaimLost("the claim does not hold any more; nothing is cancelled")
-                await self._store.cancel(jobs)
+                await self._store.cancel_children(self._session, invocation.claimed.claim, jobs)
                 return NULL
             case events.Confirm():
                 return await self._confirm(invocation)

@@ -491,6 +491,17 @@ class Store(Protocol):
         """
         ...
 
+    async def cancel_children(self, session: UUID, claim: ClaimKey, jobs: Collection[UUID]) -> None:
+        """Cancel children of a running job, as `cancel` does, while the claim is live and its session unfenced.
+
+        The children are those of the next claim too, which may have sent them again: a claim that is over cancels none. Jobs
+        that are no children of it are left as they are.
+
+        Raises:
+            ClaimLost: nothing was cancelled.
+        """
+        ...
+
     async def retry(self, job: UUID, *, fresh: bool = False) -> JobRecord:
         """Send a dead or cancelled job again: next epoch, fresh budget, `ready`. The checkpoint stays unless `fresh`.
 

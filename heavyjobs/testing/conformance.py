@@ -23,6 +23,7 @@ meet, and closes them all. What it needs comes with `heavyjobs[testing]`.
 from __future__ import annotations
 
 from heavyjobs.testing.contract.cancelling import Cancelling
+from heavyjobs.testing.contract.cancelling_children import CancellingChildren
 from heavyjobs.testing.contract.changing import Retrying, Updating
 from heavyjobs.testing.contract.claiming import Claiming
 from heavyjobs.testing.contract.ending import Ending
@@ -53,6 +54,7 @@ class StoreConformance(
     Ending,
     Forfeiting,
     Cancelling,
+    CancellingChildren,
     Retrying,
     Updating,
     Sessions,

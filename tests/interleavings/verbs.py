@@ -185,6 +185,16 @@ async def _spawn_again(store: Store, start: Start, me: str) -> str:
     return "found"
 
 
+async def _drop(store: Store, start: Start, me: str) -> str:
+    """The parent cancels the job, its child, under its own claim."""
+    assert start.parent is not None
+    try:
+        await store.cancel_children(start.keeper, start.parent, [start.job])
+    except ClaimLost:
+        return "lost"
+    return "done"
+
+
 VERBS: Final[Mapping[str, Verb]] = {
     "claim": _claim,
     "claim late": _claim_late,
@@ -199,8 +209,9 @@ VERBS: Final[Mapping[str, Verb]] = {
     "cancel parent": _cancel_parent,
     "spawn": _spawn,
     "spawn again": _spawn_again,
+    "drop": _drop,
 }
-OF_THE_PARENT: Final = frozenset({"fall", "cancel parent", "spawn again"})
+OF_THE_PARENT: Final = frozenset({"fall", "cancel parent", "spawn again", "drop"})
 
 
 # -- where they ended, and what must hold

@@ -101,6 +101,8 @@ SQLITE: Final[dict[str, Sequence[Plant]]] = {
     "store: a cancel that undoes a success": [
         planted_attribute("heavyjobs.store.sqlite.recording.Closing.state", property(cancelled_whatever_it_is))
     ],
+    "store: a cancel of children under an older claim": [sqlite("children_held", " AND parent.claim = :claim")],
+    "store: a cancel of others than children": [sqlite("children_held", "children.parent = parent.id AND ")],
     "store: a promote of what is not due": [sqlite("promote", " AND due_at <= :now")],
     "store: a claim of a version that nobody here knows": [
         sqlite("claim_bands", "version <= :version", "version <= :version + 1")

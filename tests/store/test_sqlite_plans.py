@@ -47,6 +47,7 @@ HOT: dict[str, list[str]] = {
     "end_invocation": [INVOCATION],
     "end_job": [JOB],
     "states": ["jobs USING PRIMARY KEY (id=?)"],
+    "children_held": ["parent USING PRIMARY KEY (id=?)", "children USING"],
     "descendants": ["heavyjobs_jobs_child (parent=?)", "jobs USING PRIMARY KEY (id=?)"],
     "cancel_waiting": [JOB],
     "request_cancel": [JOB],

@@ -9,14 +9,14 @@ from uuid import UUID
 from psycopg import errors
 from psycopg.rows import args_row, kwargs_row, scalar_row
 
-from heavyjobs.model import JobRecord
+from heavyjobs.model import ClaimKey, JobRecord
 from heavyjobs.store.causes import cause_text
 from heavyjobs.store.limits import check_changes
 from heavyjobs.store.postgres.rows import job_record
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.postgres.wakeups import News
 from heavyjobs.store.protocol import CancelAnswer, Changes
-from heavyjobs.store.refusals import CANCELLED_WAITING, key_taken, not_changed, not_sent_again
+from heavyjobs.store.refusals import CANCELLED_WAITING, claim_lost, key_taken, not_changed, not_sent_again
 from heavyjobs.store.watching import not_found
 
 
@@ -42,6 +42,18 @@ async def cancel(talk: Talk, jobs: Collection[UUID], *, grace_seconds: float | N
         family = await cancel_family(talk, jobs, grace_seconds=grace_seconds)
         await talk.tell(News(jobs=family.changed, control=family.sessions))
     return {job: family.answers[job] for job in jobs if job in family.answers}
+
+
+async def cancel_children(talk: Talk, session: UUID, claim: ClaimKey, jobs: Collection[UUID]) -> None:
+    """See `Store.cancel_children`. The claim is kept from ending meanwhile."""
+    async with talk.transaction():
+        children: list[UUID | None] = await talk.rows(
+            "children_held", scalar_row, session=session, parent=claim.job, claim=claim.number, jobs=list(jobs)
+        )
+        if not children:
+            raise claim_lost(claim)
+        family = await cancel_family(talk, [child for child in children if child is not None])
+        await talk.tell(News(jobs=family.changed, control=family.sessions))
 
 
 async def cancel_family(

@@ -448,6 +448,15 @@ SELECT coalesce(named.id, changed.id) AS job, changed.state, changed.session
   FROM (SELECT id FROM heavyjobs.jobs WHERE id = ANY (%(jobs)s::uuid[])) AS named
   FULL JOIN changed ON changed.id = named.id;
 
+-- name: children_held
+-- Of the jobs named, the children of a running job, which is kept from ending until the end of the transaction; one NULL when
+-- there are none, no row when the claim is lost.
+SELECT child.id
+  FROM heavyjobs.jobs AS parent
+  LEFT JOIN heavyjobs.jobs AS child ON child.parent = parent.id AND child.id = ANY (%(jobs)s::uuid[])
+ WHERE parent.id = %(parent)s AND parent.claim = %(claim)s AND parent.state = 'running' AND parent.session = %(session)s
+   FOR NO KEY UPDATE OF parent;
+
 -- name: retry
 -- Send a dead or cancelled job again, in its next epoch.
 UPDATE heavyjobs.jobs

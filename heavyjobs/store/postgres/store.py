@@ -123,6 +123,9 @@ class PostgresStore:
         # Not repeated: a job that a first try cancelled would be told to have ended before.
         return await self._database.once("cancelling", lambda talk: changing.cancel(talk, jobs, grace_seconds=grace_seconds))
 
+    async def cancel_children(self, session: UUID, claim: ClaimKey, jobs: Collection[UUID]) -> None:
+        await self._database.repeated("cancelling children", lambda talk: changing.cancel_children(talk, session, claim, jobs))
+
     async def retry(self, job: UUID, *, fresh: bool = False) -> JobRecord:
         # Not repeated: the second try would find the job ready, and refuse.
         return await self._database.once("retrying", lambda talk: changing.retry(talk, job, fresh=fresh))

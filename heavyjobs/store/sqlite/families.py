@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Collection
 from uuid import UUID
 
-from heavyjobs.model import JobState
+from heavyjobs.model import ClaimKey, JobState
 from heavyjobs.store.causes import cause_text
 from heavyjobs.store.protocol import CancelAnswer, Topic
-from heavyjobs.store.refusals import CANCELLED_WAITING
+from heavyjobs.store.refusals import CANCELLED_WAITING, claim_lost
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.sql import SQL
 from heavyjobs.store.sqlite.wakeups import wake
@@ -23,6 +23,15 @@ def cancel(connection: sqlite3.Connection, jobs: Collection[UUID], *, grace_seco
     live = [job for job, state in states.items() if not state.ended]
     cancel_below(connection, live, now=rows.now(), grace_seconds=grace_seconds)
     return {job: _answer(state) for job, state in states.items()}
+
+
+def cancel_children(connection: sqlite3.Connection, session: UUID, claim: ClaimKey, jobs: Collection[UUID]) -> None:
+    """See `Store.cancel_children`."""
+    parent = {"parent": claim.job.bytes, "claim": claim.number, "session": session.bytes}
+    found = connection.execute(SQL["children_held"], {**parent, "jobs": rows.ids_text(jobs)}).fetchall()
+    if not found:
+        raise claim_lost(claim)
+    cancel(connection, [UUID(bytes=row["id"]) for row in found if row["id"] is not None], grace_seconds=None)
 
 
 def cancel_below(

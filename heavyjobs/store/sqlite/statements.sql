@@ -224,6 +224,14 @@ SELECT jobs.id, jobs.state
   FROM json_each(:jobs) AS named
  CROSS JOIN heavyjobs_jobs AS jobs ON jobs.id = unhex(named.value);
 
+-- name: children_held
+-- Of the jobs named, the children of a job that runs under this claim; one NULL when there are none, no row when it is lost.
+SELECT children.id
+  FROM heavyjobs_jobs AS parent
+  LEFT JOIN heavyjobs_jobs AS children
+         ON children.parent = parent.id AND children.id IN (SELECT unhex(value) FROM json_each(:jobs))
+ WHERE parent.id = :parent AND parent.claim = :claim AND parent.state = 'running' AND parent.session = :session;
+
 -- name: descendants
 -- The named jobs and all below them that have not ended, whatever lies between.
 WITH RECURSIVE

@@ -141,6 +141,9 @@ class SqliteStore:
     async def cancel(self, jobs: Collection[UUID], *, grace_seconds: float | None = None) -> dict[UUID, CancelAnswer]:
         return await self._writer.write(lambda db: families.cancel(db, jobs, grace_seconds=grace_seconds), durable=True)
 
+    async def cancel_children(self, session: UUID, claim: ClaimKey, jobs: Collection[UUID]) -> None:
+        await self._writer.write(lambda db: families.cancel_children(db, session, claim, jobs), durable=True)
+
     async def retry(self, job: UUID, *, fresh: bool = False) -> JobRecord:
         return await self._writer.write(lambda db: changing.retry(db, job, fresh=fresh), durable=True)
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from heavyjobs.model import JobState
+from heavyjobs.model import ClaimKey, JobState
 from heavyjobs.store.protocol import CancelAnswer, Topic
-from heavyjobs.store.refusals import CANCELLED_WAITING
+from heavyjobs.store.refusals import CANCELLED_WAITING, claim_lost
 from heavyjobs.testing.reference.tables import Job, Tables
 
 
@@ -17,6 +17,14 @@ def cancel(tables: Tables, jobs: Collection[UUID], now: datetime, *, grace_secon
     named = {job: tables.jobs[job] for job in jobs if job in tables.jobs}
     cancel_below(tables, [each for each, job in named.items() if job.live], now, grace_seconds=grace_seconds)
     return {each: _answer(job) for each, job in named.items()}
+
+
+def cancel_children(tables: Tables, session: UUID, claim: ClaimKey, jobs: Collection[UUID], now: datetime) -> None:
+    parent = tables.jobs.get(claim.job)
+    if parent is None or parent.claim != claim or not parent.held_by(session):
+        raise claim_lost(claim)
+    children = [job for job in jobs if job in tables.jobs and tables.jobs[job].record.parent == claim.job]
+    cancel(tables, children, now, grace_seconds=None)
 
 
 def cancel_below(tables: Tables, jobs: Collection[UUID], now: datetime, *, grace_seconds: float | None = None) -> None:

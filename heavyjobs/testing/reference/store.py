@@ -133,6 +133,9 @@ class ReferenceStore:
     async def cancel(self, jobs: Collection[UUID], *, grace_seconds: float | None = None) -> dict[UUID, CancelAnswer]:
         return self._database.write(lambda tables, now: families.cancel(tables, jobs, now, grace_seconds=grace_seconds))
 
+    async def cancel_children(self, session: UUID, claim: ClaimKey, jobs: Collection[UUID]) -> None:
+        self._database.write(lambda tables, now: families.cancel_children(tables, session, claim, jobs, now))
+
     async def retry(self, job: UUID, *, fresh: bool = False) -> JobRecord:
         return self._database.write(lambda tables, now: changing.retry(tables, job, now, fresh=fresh))
 

@@ -111,6 +111,12 @@ def a_root(draw: Draw, tables: Tables) -> int:
     return a_job(draw, tables) if not weighed or seldom(draw) else one_of(draw, weighed)
 
 
+def a_child(draw: Draw, tables: Tables, parent: int) -> int:
+    """Mostly a child of that job, if it has any; else any job."""
+    children = [number_of(job.record.id) for job in tables.jobs.values() if job.record.parent == job_id(parent)]
+    return a_job(draw, tables) if not children or seldom(draw) else one_of(draw, children)
+
+
 def a_claim(draw: Draw, tables: Tables, session: int) -> Claim:
     """What the session holds; what has ended, above all of jobs that run again; what others hold; what was never made."""
     mine, older, others, ended, unmade = _claims(tables, session)

@@ -117,6 +117,13 @@ class Play:
             twice=twice,
         )
 
+    def cancel_children(self, *, session: int, claim: Claim, jobs: Sequence[int], twice: bool = False) -> None:
+        self._ask(
+            session,
+            lambda store: store.cancel_children(session_id(session), claim_key(claim), [job_id(job) for job in jobs]),
+            twice=twice,
+        )
+
     def rear(self, *, session: int, claim: Claim, children: Sequence[New]) -> None:
         """Spawn children and begin them: the short way to families."""
         self.spawn(session=session, claim=claim, children=children)

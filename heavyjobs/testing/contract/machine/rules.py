@@ -154,6 +154,13 @@ def _rear(draw: Draw, tables: Tables) -> Arguments:
     return asked
 
 
+def _cancel_children(draw: Draw, tables: Tables) -> Arguments:
+    session = draws.a_holder(draw, tables)
+    claim = draws.a_stale_claim(draw, tables, session)
+    jobs = [draws.a_child(draw, tables, claim[0]) for _ in range(draws.one_of(draw, (1, 1, 2)))]
+    return {"session": session, "claim": claim, "jobs": jobs, "twice": draws.seldom(draw)}
+
+
 def _cancel(draw: Draw, tables: Tables) -> Arguments:
     jobs = [draws.a_root(draw, tables) for _ in range(draws.one_of(draw, (1, 1, 2)))]
     return {"jobs": jobs, "grace": draws.one_of(draw, (None, 1, 2)), "twice": draws.seldom(draw)}
@@ -195,6 +202,7 @@ HELD: Final[Sequence[tuple[int, Asked]]] = (
     (16, (Play.record, _record)),
     (6, (Play.spawn, _spawn)),
     (6, (Play.rear, _rear)),
+    (4, (Play.cancel_children, _cancel_children)),
     (4, (Play.tick, _tick)),
     (6, (Play.checkpoint, _checkpoint)),
     (5, (Play.forfeit, _forfeit)),
