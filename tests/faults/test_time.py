@@ -121,6 +121,20 @@ async def test_a_clock_that_jumps_ahead_makes_jobs_due_and_that_is_all(
             assert (await late.job()).state is JobState.SCHEDULED
 
 
+@pytest.mark.fault("time: the database's clock jumps back, and what was scheduled waits for longer")
+async def test_what_a_clock_that_jumped_back_keeps_waiting_runs_once_its_delay_is_changed(
+    url: str, tmp_path: Path, set_database_clock: SetClock
+) -> None:
+    with Daemon(tmp_path / "host", url):
+        async with Client.open(url) as client:
+            job = await client.submit(Count(), delay="1h")
+            set_database_clock(-7 * HOUR)
+
+            await job.update(delay="0s")
+
+            await job.result(timeout=30)
+
+
 @pytest.mark.fault("time: a host's wall clock jumps by hours")
 @pytest.mark.parametrize("jump", JUMPS)
 @pytest.mark.parametrize("url", ["postgres"], indirect=True)
