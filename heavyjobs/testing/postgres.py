@@ -47,14 +47,14 @@ QUICK: Final[Mapping[str, str]] = {
 }
 """Settings for data that nobody will miss; what a caller gives goes before them."""
 
-# Waits for the end of its standard input, then ends the server whose folder it was given, and removes that.
+# Waits for the end of its standard input, then ends the server in the first folder that it was given, and removes them all.
 _WATCH: Final = """
 cat >/dev/null
 if read -r pid <"$1/data/postmaster.pid"; then
     kill -QUIT "$pid"
     for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$pid" && sleep 0.1; done
 fi
-rm -rf "$1"
+rm -rf "$@"
 """
 
 
@@ -70,6 +70,7 @@ class PostgresServer:
         self._password = secrets.token_urlsafe(12)
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
+        self._released: list[str] = []
 
     @property
     def url(self) -> str:
@@ -101,16 +102,29 @@ class PostgresServer:
         """A fresh database, or a copy of `template`, which nobody may be connected to; its URL."""
         self._databases += 1
         name = name or f"fresh_{self._databases}"
-        self.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
+        released, self._released = self._released, []
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        self.execute(*map(_drop, released), create)
         return self.url_of(name)
+
+    @contextmanager
+    def database(self, *, template: str = "template0") -> Generator[str]:
+        """A fresh database as `create_database` makes it, for the block: no longer than until the next one is made."""
+        url = self.create_database(template=template)
+        try:
+            yield url
+        finally:
+            # Not dropped here: that would wait, in tenths of a second, for the backends that are just leaving it.
+            self._released.append(url.rpartition("/")[2])
 
     def drop_database(self, name: str) -> None:
         """Remove a database, whoever is connected to it."""
-        self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self.execute(_drop(name))
 
-    def execute(self, statement: sql.Composed) -> None:
+    def execute(self, *statements: sql.Composed) -> None:
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(statement)
+            for statement in statements:
+                connection.execute(statement)
 
     # -- life
 
@@ -174,13 +188,20 @@ class PostgresServer:
         return False
 
 
+def _drop(name: str) -> sql.Composed:
+    return sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+
+
 @contextmanager
-def postgres_server(*, binaries: Path | None = None, settings: Mapping[str, str] | None = None) -> Generator[PostgresServer]:
+def postgres_server(
+    *, binaries: Path | None = None, settings: Mapping[str, str] | None = None, data_in: Path | None = None
+) -> Generator[PostgresServer]:
     """Run a PostgreSQL of one's own for the length of the block.
 
     Args:
         binaries: the folder of `postgres` and `initdb`; else they are looked for, see `find_binaries`.
         settings: of the server; they go before `QUICK`, so `{"fsync": "on"}` gives durable commits.
+        data_in: where the data's own folder is made; else it lies beside the log.
 
     Raises:
         PostgresMissing: no binaries were found; says what would do.
@@ -190,11 +211,15 @@ def postgres_server(*, binaries: Path | None = None, settings: Mapping[str, str]
     # Short, for a socket's path has room for about a hundred characters.
     short = "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108 - only as the parent of mkdtemp's own folder
     base = Path(tempfile.mkdtemp(prefix="heavyjobs-pg-", dir=short))
+    apart = [Path(tempfile.mkdtemp(prefix="heavyjobs-pg-data-", dir=data_in))] if data_in else []
     watcher = subprocess.Popen(  # noqa: S603 - our own words
-        ["/bin/sh", "-c", _WATCH, "sh", base], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        ["/bin/sh", "-c", _WATCH, "sh", base, *apart], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
         owner.own(base)
+        for data in apart:
+            owner.own(data)
+            (base / "data").symlink_to(data)
         found = readable_by(binaries or find_binaries(), uid=owner.uid, gid=owner.gid, copy_to=base / "postgresql")
         server = PostgresServer(base=base, binaries=found, owner=owner, settings=settings or {})
         server.create()

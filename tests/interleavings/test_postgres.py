@@ -17,8 +17,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def on_postgres(postgres: PostgresServer, postgres_template: str) -> AsyncIterator[Stage]:
-    async with postgres_stage(postgres.create_database(template=postgres_template)) as stage:
-        yield stage
+    with postgres.database(template=postgres_template) as url:
+        async with postgres_stage(url) as stage:
+            yield stage
 
 
 @pytest.mark.fault("database: two verbs at once, in every order of their steps, on PostgreSQL")

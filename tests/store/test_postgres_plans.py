@@ -81,20 +81,24 @@ class Scene:
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["no-statistics", "statistics"])
-def history(postgres: PostgresServer, postgres_template: str, request: pytest.FixtureRequest) -> tuple[str, UUID]:
+def history(postgres: PostgresServer, postgres_template: str, request: pytest.FixtureRequest) -> Iterator[tuple[str, UUID]]:
     """A database with a long past, all of it of one session."""
-    url = postgres.create_database(template=postgres_template)
     session = new_id()
-    with psycopg.connect(url, autocommit=True) as connection:
-        for table in ("jobs", "invocations", "logs"):
-            connection.execute(sql.SQL("ALTER TABLE heavyjobs.{} SET (autovacuum_enabled = off)").format(sql.Identifier(table)))
-        connection.execute(_JOBS, {"kind": "demo.past", "state": "succeeded", "count": HISTORY})
-        connection.execute(_JOBS, {"kind": "demo.other", "state": "ready", "count": READY})
-        connection.execute(_INVOCATIONS, {"session": session})
-        connection.execute(_LOGS)
-        if request.param:
-            connection.execute("VACUUM ANALYZE")
-    return url, session
+    with postgres.database(template=postgres_template) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            _fill(connection, session, analyzed=request.param)
+        yield url, session
+
+
+def _fill(connection: psycopg.Connection, session: UUID, *, analyzed: bool) -> None:
+    for table in ("jobs", "invocations", "logs"):
+        connection.execute(sql.SQL("ALTER TABLE heavyjobs.{} SET (autovacuum_enabled = off)").format(sql.Identifier(table)))
+    connection.execute(_JOBS, {"kind": "demo.past", "state": "succeeded", "count": HISTORY})
+    connection.execute(_JOBS, {"kind": "demo.other", "state": "ready", "count": READY})
+    connection.execute(_INVOCATIONS, {"session": session})
+    connection.execute(_LOGS)
+    if analyzed:
+        connection.execute("VACUUM ANALYZE")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -88,6 +89,34 @@ def test_nobody_comes_in_without_the_password(postgres: PostgresServer) -> None:
 def test_a_database_made_from_a_template_has_what_the_template_has(postgres: PostgresServer, postgres_template: str) -> None:
     with psycopg.connect(postgres.create_database(template=postgres_template)) as connection:
         assert connection.execute("SELECT max(version) >= 1 FROM heavyjobs.schema_version").fetchone() == (True,)
+
+
+def test_a_database_for_a_block_is_gone_when_the_next_one_is_made_whoever_is_connected(postgres: PostgresServer) -> None:
+    with postgres.database() as url:
+        left = psycopg.connect(url)
+
+    with postgres.database() as other, psycopg.connect(other) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        with pytest.raises(psycopg.OperationalError, match="does not exist"):
+            psycopg.connect(url)
+        with pytest.raises(psycopg.OperationalError, match="terminat"):
+            left.execute("SELECT 1")
+    left.close()
+
+
+def test_data_that_lies_apart_is_gone_with_the_server() -> None:
+    # Not in `tmp_path`: as root, no other user may look into that.
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        with postgres_server(data_in=place) as server:
+            server.restart(immediate=True)
+            [data] = place.iterdir()
+            psycopg.connect(server.create_database()).close()
+            assert (data / "PG_VERSION").exists()
+
+        assert not any(place.iterdir())
+        assert not server.socket_folder.exists()
 
 
 def test_a_restart_keeps_the_address_and_the_data_and_the_end_leaves_nothing() -> None:
