@@ -4,7 +4,7 @@ A coordinator and its guardian hold the writing end, and neither ever writes. Wh
 kernel sends SIGKILL to each group that was tied to the reading end. No code of ours runs for that, so nothing that a job does
 is in its way: C code that holds the interpreter's lock, handlers, masked signals. Linux only; elsewhere nothing is tied.
 
-It is the second line. The guardian, where it lives, also finds what has left its group.
+It is the last line. The guardian, or what forks the workers, where one of them lives, also finds what has left its group.
 """
 
 from __future__ import annotations

@@ -43,6 +43,11 @@ def started_at(pid: int) -> float:
     return int(stat.rpartition(b")")[2].split()[19]) / _TICKS_PER_SECOND
 
 
+def name_of(pid: int, started: float) -> str:
+    """That process's name for names of files: no other has it until this machine starts again."""
+    return f"{pid}-{started * _TICKS_PER_SECOND:.0f}"
+
+
 def start(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     if not argv or any("\0" in argument for argument in argv):
         raise WorkError(f"{list(argv)!r} is not a command; give the program and its arguments, without NUL")

@@ -14,9 +14,10 @@ What it guarantees
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from typing import Any, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from heavyjobs.coordinator import journal
 from heavyjobs.coordinator.claiming import Claiming
@@ -30,6 +31,7 @@ from heavyjobs.coordinator.ticking import Ticking
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.events import WorkerOptions
 from heavyjobs.model import Session
+from heavyjobs.processes import name_of, started_at
 from heavyjobs.settings import Settings
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from heavyjobs.slots.probe import Probed
@@ -257,7 +259,7 @@ def _tell_stillborn(reason: str) -> None:
 
 def _worker_options(settings: Settings) -> WorkerOptions:
     return WorkerOptions(
-        marker=uuid4().hex[:12],
+        marker=name_of(os.getpid(), started_at(os.getpid())),
         modules=settings.modules,
         path=tuple(settings.import_paths()),
         locations={name: place.url for name, place in settings.locations.items()},

@@ -28,6 +28,8 @@ from typing import Any, Final
 from heavyjobs.errors import ConfigurationError
 from heavyjobs.events import CONFINEMENT, Confinement, read
 from heavyjobs.processes import COORDINATOR_MARK, WORKER_MARK, started_at
+from heavyjobs.slots.leaving import SOCKETS
+from heavyjobs.slots.sockets import sockets_folder
 from heavyjobs.slots.usage import SPARE_FILES
 
 TOLD: Final = "HEAVYJOBS_CONFINED"
@@ -60,6 +62,7 @@ def environment(confinement: Confinement) -> dict[str, str]:
     return {
         **bounded(os.environ, confinement),
         COORDINATOR_MARK: mark,
+        SOCKETS: sockets_folder(),
         TOLD: CONFINEMENT.dump_json(confinement).decode(),
     }
 

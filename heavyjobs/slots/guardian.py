@@ -3,7 +3,8 @@
 What it guarantees
 - when the coordinator is gone (killed, crashed), all trees are ended at once: the pipe to it reaches its end;
 - when the coordinator is stopped, stuck or cut off from the database, all trees are ended as soon as its lease lapses;
-- when it is killed together with the coordinator, the kernel ends the workers and their programs (`heavyjobs.lifeline`).
+- when it is killed together with the coordinator, what forks the workers ends all (`leaving`); when that is killed as well, the
+  kernel ends the workers and their programs (`heavyjobs.lifeline`).
 
 What it assumes
 - it runs no user code and nobody kills it; the coordinator starts another when it is gone or reads nothing any more, and keeps
@@ -27,9 +28,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from heavyjobs.lifeline import lifeline
-from heavyjobs.processes import COORDINATOR_MARK
+from heavyjobs.processes import COORDINATOR_MARK, started_at
 from heavyjobs.slots.sockets import sockets_folder
-from heavyjobs.slots.tree import Root, end
+from heavyjobs.slots.tree import Root, end, end_left_by
 
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 _NEVER: Final = float("inf")
@@ -56,8 +57,8 @@ class Guardian:
         """Start it, or start another when it is gone, and tell it all that it should know."""
         self._let_go()
         _, ours = self._lifeline = self._lifeline or lifeline()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "heavyjobs.slots.guardian"],
+        self._process = subprocess.Popen(  # noqa: S603 - numbers of our own
+            [sys.executable, "-m", "heavyjobs.slots.guardian", str(os.getpid()), repr(started_at(os.getpid()))],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -141,7 +142,7 @@ class _Charge:
     inherits: str | None = None
 
 
-def guard(fd: int) -> None:
+def guard(fd: int, coordinator: int, started: float) -> None:
     """The guardian's own life: read lines until the end of the pipe, then end all trees. A lapsed lease ends them earlier."""
     charge = _Charge()
     rest = b""
@@ -162,6 +163,8 @@ def guard(fd: int) -> None:
             charge.lease_until = _NEVER
     _end_all(charge.roots)
     if charge.inherits is not None:
+        # Also what nobody has told of: a worker that was just being started, a stopped process that forks them.
+        end_left_by(coordinator, started)
         shutil.rmtree(charge.inherits, ignore_errors=True)
 
 
@@ -189,4 +192,4 @@ def _end_all(roots: dict[int, Root]) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    guard(0)
+    guard(0, int(sys.argv[1]), float(sys.argv[2]))

@@ -26,7 +26,7 @@ from typing import Final
 
 import psutil
 
-from heavyjobs.processes import COORDINATOR_MARK, WORKER_MARK, started_at
+from heavyjobs.processes import COORDINATOR_MARK, WORKER_MARK, name_of, started_at
 from heavyjobs.scratch import sweep_scratch
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -77,7 +77,7 @@ def end(*roots: Root, seconds: float = 5.0, root_too: bool = True) -> Swept:
         root_too: False spares the workers (and does not stop them): for what an invocation left behind.
     """
     deadline = time.monotonic() + seconds
-    workers = [worker for root in roots if (worker := _process(root)) is not None] if root_too else []
+    workers = [worker for root in roots if (worker := find(root)) is not None] if root_too else []
     for worker in workers:
         with suppress(*GONE):
             # Stopped first, or it could start new ones as fast as they are killed.
@@ -93,8 +93,7 @@ def end(*roots: Root, seconds: float = 5.0, root_too: bool = True) -> Swept:
     _reap(ended)
     if root_too and not left:
         for root in roots:
-            with suppress(OSError):  # no folder for scratch any more, or none that can be used: whoever asked wants an end
-                sweep_scratch(root.marker)
+            _sweep(root.marker)
     return Swept(tuple(ended.values()), tuple(label(process) for process in left))
 
 
@@ -102,16 +101,18 @@ def end_left_by(pid: int, started: float, *, seconds: float = 5.0) -> Swept:
     """Kill what a coordinator has left behind whose process is gone, in whichever of its sessions it was started.
 
     Nearly always its guardian has done so, or is about it. What has left its worker's session and cleared its environment is
-    not found; a guardian would have.
+    not found; a guardian would have. With them goes the scratch of its jobs.
     """
     ended, left = _kill_all(lambda: _left_by(pid, started), time.monotonic() + seconds)
+    if not left:
+        _sweep(name_of(pid, started))
     return Swept(tuple(ended.values()), tuple(label(process) for process in left))
 
 
-def _kill_all(find: Callable[[], list[psutil.Process]], deadline: float) -> tuple[dict[int, str], list[psutil.Process]]:
+def _kill_all(look: Callable[[], list[psutil.Process]], deadline: float) -> tuple[dict[int, str], list[psutil.Process]]:
     """Kill what is found until nothing is; the names of all by pid, and those that there still are at the deadline."""
     ended: dict[int, str] = {}
-    while (left := find()) and time.monotonic() < deadline:
+    while (left := look()) and time.monotonic() < deadline:
         for process in left:
             ended.setdefault(process.pid, label(process))
             with suppress(*GONE):
@@ -124,8 +125,11 @@ def _left_by(pid: int, started: float) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
         with suppress(*GONE, OSError, ValueError):
-            number, began = process.environ().get(COORDINATOR_MARK, "0 0").split()
-            if int(number) == pid and abs(float(began) - started) < 0.05 and process.status() != psutil.STATUS_ZOMBIE:
+            mark = process.environ().get(COORDINATOR_MARK)
+            if mark is None or process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            number, began = mark.split()
+            if int(number) == pid and abs(float(began) - started) < 0.05:
                 found.append(process)
     return found
 
@@ -144,7 +148,7 @@ def descendants(*roots: Root) -> list[psutil.Process]:
                 children.setdefault(process.ppid(), []).append(process)
                 if _started_by(process, roots):
                     found[process.pid] = process
-    for process in below([*found, *(root.pid for root in roots if _process(root) is not None)], children):
+    for process in below([*found, *(root.pid for root in roots if find(root) is not None)], children):
         found[process.pid] = process
     found.pop(os.getpid(), None)
     return list(found.values())
@@ -175,7 +179,12 @@ def below(pids: Iterable[int], children: Mapping[int, Sequence[psutil.Process]])
                 waiting.append(child.pid)
 
 
-def _process(root: Root) -> psutil.Process | None:
+def _sweep(marker: str) -> None:
+    with suppress(OSError):  # no folder for scratch any more, or none that can be used: whoever asked wants an end
+        sweep_scratch(marker)
+
+
+def find(root: Root) -> psutil.Process | None:
     """The process with that pid, if it is still the one that was meant."""
     try:
         process = psutil.Process(root.pid)

@@ -20,6 +20,7 @@ from soaking.witness import now
 OF_COORDINATORS: Final = frozenset(
     {
         "coordinator killed",
+        "coordinator and guardian killed together",
         "coordinator stopped for less than its lease",
         "coordinator stopped for longer than its lease",
         "coordinator stopped until it is declared dead",
@@ -57,6 +58,9 @@ async def inflict(fault: Fault, host: Host, diary: Diary) -> bool:
 async def _to_coordinator(fault: Fault, host: Host, diary: Diary) -> bool:
     match fault.kind:
         case "coordinator killed":
+            return await _end(host, fault, signal.SIGKILL)
+        case "coordinator and guardian killed together":
+            _kill(guardians(host.family()))
             return await _end(host, fault, signal.SIGKILL)
         case "coordinator drained":
             return await _end(host, fault, signal.SIGTERM)

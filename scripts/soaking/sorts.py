@@ -29,6 +29,7 @@ _EVERYONE: Final = (*HOSTS, CLIENT)
 
 ON_HOSTS: Final[Mapping[str, Sort]] = {
     "coordinator killed": Sort(6, _KILLABLE, (0.1, 5.0)),
+    "coordinator and guardian killed together": Sort(3, _KILLABLE, (0.1, 5.0)),
     "coordinator stopped for less than its lease": Sort(6, HOSTS, (0.1, 1.5)),
     "coordinator stopped for longer than its lease": Sort(2, HOSTS, (2.8, 4.0)),
     "coordinator stopped until it is declared dead": Sort(4, HOSTS, (5.5, 7.0)),

@@ -1,4 +1,4 @@
-"""Who ends the trees of a coordinator that cannot: its guardian; where that is gone too, the kernel, and who takes its jobs."""
+"""Who ends the trees of a coordinator that cannot: its guardian, else what forks workers, the kernel, who takes the jobs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from heavyjobs import Client
@@ -44,7 +45,23 @@ async def test_a_guardian_ends_c_code_that_looks_at_nothing(
 
 @linux_only
 @pytest.mark.fault("process: a guardian and its coordinator are killed at once")
-async def test_the_kernel_ends_workers_and_their_programs_when_coordinator_and_guardian_are_gone(
+async def test_what_forks_workers_ends_what_has_fled_when_coordinator_and_guardian_are_gone(
+    client: Client, url: str, tmp_path: Path
+) -> None:
+    film = await client.submit(Film(path=tmp_path / "done", number=1, until=tmp_path / "go"))
+    with Daemon(tmp_path / "host", url, **HASTY) as daemon:
+        await said(film, "filming")
+        family = daemon.family()
+        assert len(fled(daemon)) == 1, "which the job has started in a session of its own"
+
+        await killed_with(daemon.guardian(), daemon=daemon)
+
+        await gone(family, within=10)
+
+
+@linux_only
+@pytest.mark.fault("process: a guardian, its coordinator and what forks their workers are killed at once")
+async def test_the_kernel_ends_workers_and_their_programs_when_nobody_of_ours_is_left(
     client: Client, url: str, tmp_path: Path
 ) -> None:
     stuck = await client.submit(Nap(how="lock"))
@@ -52,19 +69,17 @@ async def test_the_kernel_ends_workers_and_their_programs_when_coordinator_and_g
     with Daemon(tmp_path / "host", url, **HASTY) as daemon:
         await said(stuck, "napping")
         await said(film, "filming")
-        family, programs = daemon.family(), daemon.programs()
-        fled = {process for process in programs if process.name() == "sleep" and os.getsid(process.pid) == process.pid}
-        assert len(fled) == 1, "which the job has started in a session of its own"
+        family, far = daemon.family(), fled(daemon)
 
-        await killed_with_its_guardian(daemon)
+        await killed_with(daemon.guardian(), daemon.server(), daemon=daemon)
 
-        await gone(family - fled, within=10)
-        for process in fled:
-            assert lives(process), "only a guardian finds it, or whoever takes the job"
+        await gone(family - far, within=10)
+        for process in far:
+            assert lives(process), "only whoever takes the job finds it"
             process.kill()
 
 
-@pytest.mark.fault("process: a guardian and its coordinator are killed at once, and leave what has fled its session")
+@pytest.mark.fault("process: all that watch over a job are killed at once, and leave what has fled its session")
 async def test_who_takes_the_jobs_of_a_dead_coordinator_on_its_host_ends_what_that_has_left_first(
     client: Client, url: str, tmp_path: Path
 ) -> None:
@@ -72,7 +87,7 @@ async def test_who_takes_the_jobs_of_a_dead_coordinator_on_its_host_ends_what_th
     with Daemon(tmp_path / "first", url, **HASTY) as first:
         await said(film, "filming")
         family = first.family()
-        await killed_with_its_guardian(first)
+        await killed_with(first.guardian(), first.server(), daemon=first)
     with Daemon(tmp_path / "second", url, **HASTY) as second:
         await second.says("declared dead")
 
@@ -83,11 +98,16 @@ async def test_who_takes_the_jobs_of_a_dead_coordinator_on_its_host_ends_what_th
     assert await endings(client, film) == [Ending.FORFEITED, Ending.SUCCEEDED]
 
 
-async def killed_with_its_guardian(daemon: Daemon) -> None:
-    """Kill both, so that the guardian has no moment to do anything."""
-    guardian = daemon.guardian()
-    guardian.suspend()
-    await until(lambda: guardian.status() == "stopped")
+def fled(daemon: Daemon) -> set[psutil.Process]:
+    return {process for process in daemon.programs() if process.name() == "sleep" and os.getsid(process.pid) == process.pid}
+
+
+async def killed_with(*others: psutil.Process, daemon: Daemon) -> None:
+    """Kill all of them, so that these others have no moment to do anything."""
+    for other in others:
+        other.suspend()
+    await until(lambda: all(other.status() == psutil.STATUS_STOPPED for other in others))
     daemon.signal(signal.SIGKILL)
     await daemon.ended()
-    guardian.kill()
+    for other in others:
+        other.kill()
