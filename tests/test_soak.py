@@ -28,13 +28,17 @@ NOTHING: Final = ("lost", "doubled", "overlapping", "orphans")
 
 
 @contextmanager
-def soaking(folder: Path, *arguments: str) -> Generator[tuple[subprocess.Popen[bytes], str]]:
+def soaking(folder: Path, *arguments: str, module: str = "soaking") -> Generator[tuple[subprocess.Popen[bytes], str]]:
     """A soak in a process of its own, and the name that all which it starts carries."""
     name = uuid4().hex
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts"), TESTED_BY: name}
     with (folder / "said").open("wb") as said:
         soak = subprocess.Popen(
-            [sys.executable, "-m", "soaking", *arguments], env=environment, stdout=said, stderr=said, start_new_session=True
+            [sys.executable, "-m", module, *arguments],
+            env=environment,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
         )
     try:
         yield soak, name
@@ -60,6 +64,25 @@ def test_a_soak_of_both_stores_loses_doubles_overlaps_and_leaves_nothing(tmp_pat
         assert figures["injected"] >= 25
     assert not carrying(TESTED_BY, name)
     assert "all right" in said
+
+
+@pytest.mark.planted("soak: an accepted job is gone")
+@pytest.mark.planted("soak: a job has ended twice")
+@pytest.mark.planted("soak: a job has another's result")
+@pytest.mark.planted("soak: a log is gone")
+@pytest.mark.planted("soak: two copies of a job worked at once")
+@pytest.mark.planted("soak: a process was left behind")
+@pytest.mark.timeout(SOAK_SECONDS + 100)
+def test_a_soak_that_was_tampered_with_is_red_in_each_of_its_figures(tmp_path: Path) -> None:
+    given = ("--store", "sqlite", "--minutes", "0.1", "--jobs", "60", "--faults", "4", "--keep", str(tmp_path / "kept"))
+    with soaking(tmp_path, *given, "--json", str(tmp_path / "figures.json"), module="soaking.spoiled") as (soak, _):
+        soak.wait(SOAK_SECONDS)
+
+    said = (tmp_path / "said").read_text()
+    (figures,) = json.loads((tmp_path / "figures.json").read_text())
+    assert soak.returncode == 1, said
+    assert all(figures[what] > 0 for what in NOTHING), said
+    assert {"accepted", "endings", "outcome", "lines", "overlap", "orphan"} <= figures["findings"].keys(), said
 
 
 @pytest.mark.timeout(200)

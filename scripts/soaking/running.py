@@ -75,7 +75,7 @@ async def _act(stage: Stage, figures: Figures, *, kills: int) -> None:
         strike(stage, figures)
     await connections_closed(stage)
     async with open_store(stage.database.url) as reader:
-        await _judge(stage, reader, traffic, figures)
+        await judge(stage, reader, traffic, figures)
         if stage.diary.findings:
             await export(reader, stage.folder / "history.jsonl")
             if stage.database.server is not None:
@@ -137,7 +137,7 @@ async def _tell(stage: Stage, traffic: Traffic, faults: Faults, pace: Pace) -> N
         )
 
 
-async def _judge(stage: Stage, observer: Store, traffic: Traffic, figures: Figures) -> None:
+async def judge(stage: Stage, observer: Store, traffic: Traffic, figures: Figures) -> None:
     seen = witness.read(Path(witness.path()))
     judge = Judge(observer, traffic, seen, stage.diary)
     report = await judge.judge()
