@@ -6,12 +6,13 @@ The simulation (`tests/simulation/`) puts another in its place, where time is vi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from heavyjobs.coordinator.host import is_gone, is_stopped, new_session
 from heavyjobs.coordinator.lease import Lease
 from heavyjobs.events import WorkerOptions
 from heavyjobs.model import Session
+from heavyjobs.slots import forking
 from heavyjobs.slots.bill import Sample, out_of_memory_kills, sample
 from heavyjobs.slots.guardian import Guardian, boot_seconds
 from heavyjobs.slots.pool import start_worker
@@ -60,6 +61,10 @@ class Machine:
     ) -> WorkerProcess:
         """Start a worker that the guardian watches."""
         return await start_worker(name, options, guardian, preload=preload, lane=lane)
+
+    def continue_forking(self) -> Sequence[int]:
+        """Have what forks workers go on, where it was stopped; the processes that were. Only it hears of deaths of workers."""
+        return forking.go_on()
 
     def end(self, *roots: Root, seconds: float) -> None:
         """End these trees, in so many seconds at most; may be called in any thread."""

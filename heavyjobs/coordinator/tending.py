@@ -1,4 +1,4 @@
-"""Look after what runs: timeouts, memory, the guardian's health."""
+"""Look after what runs: timeouts, memory, the health of the guardian and of what forks workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from heavyjobs.coordinator.verdict import Stop
 from heavyjobs.slots.guardian import Guardian
 
 TEND_SECONDS: Final = 0.5
-"""How often timeouts are looked at; trees are sampled every second time."""
+"""How often timeouts are looked at; trees, and what forks workers, every second time."""
 
 HELD_UP_SECONDS: Final = 2.0
 """Without an answer to a ping for so long, a step holds up all others on the lane: timeouts wait until it is done, or ended."""
@@ -32,6 +32,7 @@ class Tending:
             self._look()
             await asyncio.sleep(TEND_SECONDS)
             self._look()
+            self._have_forking_go_on()
             await self._sample()
 
     def _look(self) -> None:
@@ -44,6 +45,10 @@ class Tending:
         if not self._guardian.alive:
             journal.say("the guardian is gone; starting another", level="WARNING")
             self._guardian.start()
+
+    def _have_forking_go_on(self) -> None:
+        for pid in self._machine.continue_forking():
+            journal.say("the process that forks workers was stopped by a signal; it is continued", level="WARNING", pid=pid)
 
     async def _sample(self) -> None:
         in_slots = {run.worker.root.pid: run for run in self._dispatch.running.values() if not run.worker.lane}

@@ -42,9 +42,10 @@ from heavyjobs.events import BrokenFrame, Code, FrameReader, frame
 from heavyjobs.logs import decode_chunk, join_lines
 from heavyjobs.model import Bill, Ending, Source
 from heavyjobs.processes import started_at
+from heavyjobs.slots import forking
 from heavyjobs.slots.rawlines import RawLines
 from heavyjobs.slots.starting import NotStarted, Started, start_process
-from heavyjobs.slots.tree import Swept, end, is_alive
+from heavyjobs.slots.tree import Swept, end
 from heavyjobs.slots.worker import CANCEL_SIGNAL, DUMP_SIGNAL
 from heavyjobs.values import STATUS_MAX_BYTES, JsonText, checked
 from heavyjobs.waiting import first_of
@@ -61,6 +62,9 @@ HALF_FRAME_SECONDS: Final = 30.0
 
 _DEATH_SECONDS: Final = 2.0
 """Between the end of a worker's pipe and its death, which is told by its executor: more, and it is alive."""
+
+_LOOK_SECONDS: Final = 1.0
+"""How often, while a start that nobody wants any more is waited for, whether what forks workers was stopped."""
 
 _UNKNOWN_EXIT_CODE: Final = 255
 """What multiprocessing says when the process that would have told it is gone."""
@@ -138,7 +142,6 @@ class WorkerProcess:
         self._mark = started.mark
         self._executor = started.executor
         self._process = started.process
-        self._server = started.server
         self._up, self._out, self._err = started.up, started.out, started.err
         self._down, self._hold = started.down, started.hold
         self._unsent = bytearray()
@@ -176,7 +179,7 @@ class WorkerProcess:
         except asyncio.CancelledError:
             # The thread goes on all the same, and a worker that nobody knows would live for ever.
             with suppress(NotStarted):
-                await cls(name, await starting, lane=lane).end()
+                await cls(name, await _in_the_end(starting), lane=lane).end()
             raise
 
     @property
@@ -251,6 +254,7 @@ class WorkerProcess:
 
         One that cannot be killed (in uninterruptible sleep) is set aside: it is `over`, and never used again.
         """
+        forking.go_on()  # or nobody would be told of the death
         swept = await asyncio.to_thread(end, self.root, seconds=seconds)
         if not await first_of(self.over, seconds=seconds):
             self.pause()
@@ -288,7 +292,7 @@ class WorkerProcess:
         # The executor's own thread reads the exit code; asking before it is done would race it for the one byte there is.
         self._executor.shutdown(wait=True)
         code = self._process.exitcode
-        if code == _UNKNOWN_EXIT_CODE and self._server is not None and not is_alive(self._server):
+        if code == _UNKNOWN_EXIT_CODE and forking.has_left(self._hold):
             return Death(None, None, self._mark.get(), "the process that forks workers was killed", blameless=True)
         killed_by = -code if code is not None and code < 0 else None
         return Death(None if killed_by else code, killed_by, self._mark.get(), self._broken)
@@ -468,6 +472,13 @@ class WorkerProcess:
             same = abs(started_at(self.root.pid) - self.root.started) < 0.05
             return same and psutil.Process(self.root.pid).status() != psutil.STATUS_ZOMBIE
         return False
+
+
+async def _in_the_end(starting: asyncio.Future[Started]) -> Started:
+    """What comes of it, though nobody else may be there any more to continue a process that was stopped."""
+    while not (await asyncio.wait([starting], timeout=_LOOK_SECONDS))[0]:
+        forking.go_on()
+    return starting.result()
 
 
 def _read(descriptor: int, most: int) -> bytes | None:

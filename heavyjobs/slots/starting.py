@@ -44,7 +44,6 @@ class Started:
     out: int
     err: int
     mark: Mark
-    server: psutil.Process | None
     hold: int
 
 
@@ -110,10 +109,9 @@ def start_process(
         ours.callback(os.close, hold)
         worker = psutil.Process(process.pid)
         root = Root(worker.pid, started_at(worker.pid), options.marker)
-        server = worker.parent()
         # A worker that was forked, and is not told of all the same, finds its pipe at its end, and leaves.
         ours.pop_all()
-    return Started(executor, future, process, root, up, down, out, err, mark, server, hold)
+    return Started(executor, future, process, root, up, down, out, err, mark, hold)
 
 
 def _forked(

@@ -150,8 +150,12 @@ class Daemon:
 
     def workers(self) -> set[psutil.Process]:
         """What the guardian must end: everything below the server of workers."""
+        return set(self.server().children(recursive=True))
+
+    def server(self) -> psutil.Process:
+        """What forks the workers."""
         servers = [process for process in self.family() if "forkserver" in " ".join(process.cmdline())]
-        return set(min(servers, key=psutil.Process.create_time).children(recursive=True))
+        return min(servers, key=psutil.Process.create_time)
 
     async def stand_still(self, client: Client) -> None:
         """Stop the process, at a moment at which it holds no lock of the database."""

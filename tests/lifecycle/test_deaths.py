@@ -13,7 +13,7 @@ from heavyjobs import Client
 from heavyjobs.model import Ending, JobState
 from tests.lifecycle.asking import endings, said, ticked, until
 from tests.lifecycle.hosts import HASTY, Daemon, gone
-from tests.lifecycle.work import Film, KillsTheForkServer, Nap, Note
+from tests.lifecycle.work import Film, KillsTheForkServer, Nap, Note, StopsTheForkServer
 
 
 @pytest.mark.fault("process: a coordinator is killed among twenty jobs with child programs")
@@ -133,3 +133,44 @@ async def test_a_fork_server_that_is_killed_takes_all_workers_along_and_charges_
         [lost, _] = await client.invocations(nap.id)
         assert lost.cause
         assert "the process that forks workers was killed" in lost.cause.message
+
+
+@pytest.mark.fault("process: a job stops the fork server")
+async def test_a_fork_server_that_is_stopped_is_continued_and_tells_the_deaths_of_its_workers(
+    client: Client, url: str, tmp_path: Path
+) -> None:
+    with Daemon(tmp_path / "host", url) as daemon:
+        stopper = await client.submit(StopsTheForkServer())
+
+        await stopper.result(timeout=30)
+
+        assert await endings(client, stopper) == [Ending.CRASHED, Ending.SUCCEEDED]
+        assert "the process that forks workers was stopped by a signal; it is continued" in daemon.said
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+@pytest.mark.fault("process: a coordinator is killed while its fork server is stopped")
+async def test_a_stopped_fork_server_does_not_outlive_its_coordinator(client: Client, url: str, tmp_path: Path) -> None:
+    with Daemon(tmp_path / "host", url) as daemon:
+        await said(await client.submit(Nap(until=tmp_path / "never")), "napping")
+        family, server = daemon.family(), daemon.server()
+        daemon.signal(signal.SIGSTOP)  # or it would continue the other
+        server.suspend()
+
+        daemon.signal(signal.SIGKILL)
+
+        await gone(family, within=10)
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+@pytest.mark.fault("process: a coordinator drains while its fork server is stopped")
+async def test_a_coordinator_drains_though_its_fork_server_is_stopped(client: Client, url: str, tmp_path: Path) -> None:
+    with Daemon(tmp_path / "host", url) as daemon:
+        await said(await client.submit(Nap(until=tmp_path / "never")), "napping")
+        family, server = daemon.family(), daemon.server()
+        server.suspend()
+
+        daemon.signal(signal.SIGTERM)
+
+        assert await daemon.ended() == 0
+        await gone(family, within=10)

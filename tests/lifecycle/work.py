@@ -509,6 +509,17 @@ class KillsTheForkServer(Job[None], kind="tests.kills_the_fork_server"):
             time.sleep(60)
 
 
+class StopsTheForkServer(Job[None], kind="tests.stops_the_fork_server"):
+    """Stops the process that all workers of its host come from, and dies; the first time."""
+
+    config = QUICK
+
+    def run(self, ctx: Context) -> None:
+        if ctx.claim.number == 1:
+            os.kill(os.getppid(), signal.SIGSTOP)
+            os._exit(1)
+
+
 class StopsTheLoop(Job[None], kind="tests.stops_the_loop"):
     """Stops the loop of the lane, the first time."""
 

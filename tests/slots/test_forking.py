@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from contextlib import suppress
 
@@ -10,7 +11,7 @@ import pytest
 
 from heavyjobs.slots.process import WorkerProcess
 from heavyjobs.slots.sockets import sockets_folder
-from tests.slots.ears import DEADLINE_SECONDS, Ear, run
+from tests.slots.ears import DEADLINE_SECONDS, Ear, run, start
 from tests.slots.keeping import Keeper
 
 
@@ -54,6 +55,29 @@ async def test_the_old_server_leaves_with_the_last_of_its_workers(keeper: Keeper
     with suppress(psutil.NoSuchProcess):
         old.wait(DEADLINE_SECONDS)
     assert not old.is_running()
+
+
+async def test_a_worker_is_ended_and_told_dead_though_its_server_is_stopped(worker: WorkerProcess) -> None:
+    ear = run(worker, "hang", {"how": "sleep"})
+    await ear.hears("hanging")
+    server_of(worker).suspend()
+
+    swept = await worker.end()
+
+    assert (await ear.death()).signal == signal.SIGKILL
+    assert swept.left == ()
+
+
+async def test_a_start_that_nobody_wants_any_more_ends_though_its_server_is_stopped(worker: WorkerProcess) -> None:
+    server_of(worker).suspend()
+    starting = asyncio.create_task(start())
+    await asyncio.wait([starting], timeout=0.5)  # not to wait for anything: it stands still, or does not come that far
+
+    starting.cancel()
+
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        with pytest.raises(asyncio.CancelledError):
+            await starting
 
 
 def server_of(worker: WorkerProcess) -> psutil.Process:
