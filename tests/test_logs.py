@@ -24,7 +24,9 @@ def test_any_text_comes_back_line_by_line_with_what_cannot_be_stored_made_visibl
     assert {(line.time, line.source, line.level) for line in read} == {(1.5, Source.STDERR, 30)}
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="resident memory is read from /proc")
+@pytest.mark.skipif(
+    not Path("/proc").is_dir(), reason="there is no /proc to read resident memory from; run these tests on Linux"
+)
 def test_a_flood_of_lines_is_held_in_about_the_memory_of_its_text() -> None:
     before = psutil.Process().memory_info().rss
 

@@ -35,7 +35,7 @@ os.wait()
 
 
 @pytest.mark.fault("process: a coordinator of another user, whose processes are hidden from ours")
-@pytest.mark.skipif(not MAY_HIDE, reason="needs root's rights to mount /proc and to become another user")
+@pytest.mark.skipif(not MAY_HIDE, reason="/proc cannot be mounted here; run these tests as root")
 @pytest.mark.parametrize("hidepid", [1, 2])
 def test_a_coordinator_whose_process_is_hidden_is_not_taken_for_gone(hidepid: int) -> None:
     script = f'mount -t proc -o hidepid={hidepid} proc /proc && exec "$0" -c "$1"'

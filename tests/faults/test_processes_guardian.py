@@ -18,7 +18,7 @@ from tests.lifecycle.work import Film, Nap
 
 pytestmark = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 
-linux_only = pytest.mark.skipif(sys.platform != "linux", reason="a lifeline needs F_SETSIG, which only Linux has")
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="a lifeline needs F_SETSIG; run these tests on Linux")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ MEMORY: tuple[Path, Path] = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup
 def test_a_process_that_was_given_the_number_of_a_worker_lives_on() -> None:
     unshare = ["unshare", "--pid", "--fork", "--mount-proc"]
     if os.geteuid() != 0 or subprocess.run([*unshare, "test", "-w", "/proc/sys/kernel/ns_last_pid"], check=False).returncode:
-        pytest.skip("no namespace of process numbers can be made here: it takes root")
+        pytest.skip("no namespace of process numbers can be made here; run these tests as root")
 
     done = subprocess.run(
         [*unshare, sys.executable, "-m", "tests.faults.reuse"], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
@@ -44,7 +44,7 @@ def small_group() -> Iterator[Path]:
         group.mkdir()
         (group / limit).write_text(str(96 << 20))
     except OSError as error:
-        pytest.skip(f"no control group of memory can be made here: {error}")
+        pytest.skip(f"no control group of memory can be made here ({error}); run these tests as root, outside of a container")
     yield group
     group.rmdir()
 

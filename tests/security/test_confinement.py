@@ -22,6 +22,8 @@ from tests.security.conftest import ROOT, SECRETS, USER, WORK
 
 pytestmark = pytest.mark.usefixtures("daemon")
 
+as_root = pytest.mark.skipif(not ROOT, reason="only root can be asked to run jobs as another user; run these tests as root")
+
 
 @pytest.mark.fault("security: jobs of a coordinator of root's")
 @pytest.mark.parametrize("job", [work.Look(), work.AsyncLook()])
@@ -120,7 +122,7 @@ async def test_a_killed_coordinator_leaves_nothing_of_another_user(
     await until(lambda: not any(scratch.iterdir()))
 
 
-@pytest.mark.skipif(not ROOT, reason="LOUD: only root can be asked to run jobs as another user; run these tests as root too")
+@as_root
 @pytest.mark.fault("security: a user for jobs who cannot be had, or could harm root")
 @pytest.mark.parametrize(
     ("workers", "says"),
@@ -137,7 +139,7 @@ def test_no_coordinator_starts_without_the_user_that_its_jobs_are_to_be(workers:
         confinement_of(WorkerSettings.model_validate(workers))
 
 
-@pytest.mark.skipif(not ROOT, reason="LOUD: only root can be asked to run jobs as another user; run these tests as root too")
+@as_root
 async def test_a_coordinator_does_not_start_where_its_jobs_could_leave_modules_for_root(
     own_url: str, scratch: Path, python: str
 ) -> None:
@@ -151,7 +153,7 @@ async def test_a_coordinator_does_not_start_where_its_jobs_could_leave_modules_f
     assert f"nobody may write to {folder}, where the coordinator was started" in daemon.said
 
 
-@pytest.mark.skipif(not ROOT, reason="LOUD: only root can be asked to run jobs as another user; run these tests as root too")
+@as_root
 async def test_a_coordinator_does_not_start_with_a_folder_for_scratch_that_is_closed_to_its_jobs(
     tmp_path: Path, own_url: str, python: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

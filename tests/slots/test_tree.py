@@ -54,7 +54,7 @@ async def test_a_chain_of_shells_is_measured_and_ended(worker: WorkerProcess) ->
 
 
 @pytest.mark.fault("time: the clock of a host is set while a job runs there")
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no start time that the clock does not move")
+@pytest.mark.skipif(sys.platform != "linux", reason="no start time here that the clock does not move; run these tests on Linux")
 async def test_a_worker_is_still_known_by_its_start_after_the_clock_was_set(
     worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
