@@ -34,6 +34,9 @@ BROUGHT_DOWN: Final = "a job that it spawned brought down the lane they both ran
 LAST_WORDS_SECONDS: Final = 0.3
 """Between the dump of stacks and the end by force."""
 
+STOPPED: Final = "stopped by a signal; it goes on when it is continued, a cancel ends it"
+CONTINUED: Final = "it was continued, and goes on"
+
 PENDING_MAX_BYTES: Final = 4 << 20
 """Log bytes waiting for the database above which the worker is not read any more."""
 
@@ -104,6 +107,7 @@ class Invocation:
         self._told_status: JsonText | None = None
         self._kills_before = kills_before
         self._hurry = asyncio.Event()
+        self._stopped = False
 
     def begin(self) -> None:
         """Hand the job to the worker."""
@@ -237,6 +241,16 @@ class Invocation:
             return False
         self.log.remark(f"uses {show_bytes(sample.memory_bytes)} of memory, more than its {show_bytes(limit)}")
         return True
+
+    def stopped(self, stopped: bool) -> str | None:  # noqa: FBT001 - a fact of a sample
+        """Take in whether its worker is stopped; what is new about that, and in its log, if anything is."""
+        if stopped is self._stopped or self.stop is not None:
+            return None  # one that is being ended is stopped for that
+        self._stopped = stopped
+        news = STOPPED if stopped else CONTINUED
+        self.log.remark(news)
+        self._news()
+        return news
 
     # -- what is to be written
 

@@ -7,8 +7,10 @@ from typing import Final
 
 from heavyjobs.coordinator import journal
 from heavyjobs.coordinator.dispatch import Dispatch, Spawn
+from heavyjobs.coordinator.invocation import Invocation
 from heavyjobs.coordinator.machine import Machine
 from heavyjobs.coordinator.verdict import Stop
+from heavyjobs.slots.bill import Sample
 from heavyjobs.slots.guardian import Guardian
 
 TEND_SECONDS: Final = 0.5
@@ -55,5 +57,12 @@ class Tending:
         if not in_slots:
             return
         for pid, used in (await self._machine.sample(in_slots)).items():
-            if not in_slots[pid].over.is_set() and in_slots[pid].sampled(used):
-                self._spawn(in_slots[pid].halt(Stop.MEMORY, grace_seconds=0), "ending what uses too much memory")
+            if not in_slots[pid].over.is_set():
+                self._take_in(in_slots[pid], used)
+
+    def _take_in(self, invocation: Invocation, used: Sample) -> None:
+        if news := invocation.stopped(used.stopped):
+            job = invocation.claimed
+            journal.say(news, level="WARNING", job=job.claim.job, kind=job.kind, pid=invocation.worker.root.pid)
+        if invocation.sampled(used):
+            self._spawn(invocation.halt(Stop.MEMORY, grace_seconds=0), "ending what uses too much memory")

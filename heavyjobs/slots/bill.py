@@ -20,12 +20,13 @@ from heavyjobs.slots.tree import GONE, below
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A tree at one moment: processor time so far, memory held now, bytes so far."""
+    """A tree at one moment: processor time so far, memory held, bytes so far, and whether its worker is stopped by a signal."""
 
     cpu_seconds: float = 0.0
     memory_bytes: int = 0
     read_bytes: int = 0
     written_bytes: int = 0
+    stopped: bool = False
 
     def __add__(self, other: Sample) -> Sample:
         return Sample(
@@ -33,6 +34,7 @@ class Sample:
             self.memory_bytes + other.memory_bytes,
             self.read_bytes + other.read_bytes,
             self.written_bytes + other.written_bytes,
+            self.stopped,
         )
 
 
@@ -96,6 +98,7 @@ def _one(process: psutil.Process, *, shared: bool) -> Sample:
             memory_bytes=_memory_bytes(process, shared=shared),
             read_bytes=moved.read_chars if moved else 0,
             written_bytes=moved.write_chars if moved else 0,
+            stopped=process.status() == psutil.STATUS_STOPPED,
         )
     return Sample()
 

@@ -520,6 +520,15 @@ class StopsTheForkServer(Job[None], kind="tests.stops_the_fork_server"):
             os._exit(1)
 
 
+class StopsItself(Nap, kind="tests.stops_itself"):
+    """Stops its own process, once it has said which that is; naps when it is continued."""
+
+    def run(self, ctx: Context) -> str:
+        print(os.getpid(), flush=True)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        return super().run(ctx)
+
+
 class StopsTheLoop(Job[None], kind="tests.stops_the_loop"):
     """Stops the loop of the lane, the first time."""
 
