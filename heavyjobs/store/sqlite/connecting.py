@@ -8,7 +8,8 @@ Guaranteed
   meanwhile: in SQLite before 3.51.3 that may damage the database (https://sqlite.org/wal.html#walresetbug);
 - a durable write was synced to the disk when it returns, and survives a power cut; others (ticks, news and logs of what still
   runs) may be undone by one, the newest first, and only as far back as the last durable one (tests/faults/test_power_cuts.py);
-- a database whose files were removed or replaced is neither written nor read any more, until they are back in their place;
+- a database whose files were removed or replaced takes no durable write from then on, and a moment later
+  (`LOOK_SECONDS`) is neither written nor read any more, until they are back in their place;
 - on a full disk ticks go on in the room that the log keeps (`heavyjobs.store.sqlite.room`), while what adds rows is refused.
 
 Assumed
@@ -42,6 +43,9 @@ LOG_MAX_BYTES: Final = 4 << 20
 
 LIBRARY_MIN: Final = (3, 37, 0)
 """The first with strict tables."""
+
+LOOK_SECONDS: Final = 0.02
+"""How long the files are taken to be in their place, once seen there, by what a power cut may undo and by what only reads."""
 
 _PAUSE_SECONDS: Final = (0.0003, 0.003)
 
@@ -83,6 +87,7 @@ class Reader:
         self._executor: ThreadPoolExecutor | None = None
         self._opened: sqlite3.Connection | None = None
         self._files: Mapping[str, Inode] = {}
+        self._look_at = 0.0
         self._urgent: Final = deque[Callable[[], None]]()
         self._line: Final = deque[Callable[[], None]]()
 
@@ -141,13 +146,15 @@ class Reader:
         if connection is not None:
             connection.close()
 
-    async def _do(self, work: Callable[[float], T], *, urgent: bool = False) -> T:
+    async def _do(self, work: Callable[[float], T], *, urgent: bool = False, durable: bool = False) -> T:
         """Run `work` on the thread, with the time on the monotonic clock by which it has to be done."""
         if self._executor is None:
             raise UsageError(f"{self._where}: the store is not open; enter it: async with")
         deadline = time.monotonic() + self._timeout_seconds
         answer = Future[T]()
-        (self._urgent if urgent else self._line).append(lambda: _answer(answer, lambda: self._told(work, deadline)))
+        (self._urgent if urgent else self._line).append(
+            lambda: _answer(answer, lambda: self._told(work, deadline, durable=durable))
+        )
         # A turn for each piece of work, but not a certain one: whoever has a turn takes what is urgent first.
         self._executor.submit(self._take_turn)
         return await asyncio.wrap_future(answer)
@@ -155,16 +162,23 @@ class Reader:
     def _take_turn(self) -> None:
         (self._urgent or self._line).popleft()()
 
-    def _told(self, work: Callable[[float], T], deadline: float) -> T:
-        if time.monotonic() > deadline:
+    def _told(self, work: Callable[[float], T], deadline: float, *, durable: bool) -> T:
+        now = time.monotonic()
+        if now > deadline:
             raise StoreUnavailable(
                 f"{self._where}: earlier calls took all of {self._timeout_seconds:g} s; "
                 "the disk is too slow for this load, or the machine was asleep"
             )
-        if gone := missing(self._files):
-            raise taken_away(self._where, gone)
+        if durable or now >= self._look_at:
+            self._look_for_files(now)
         with told(self._where, self._path, timeout_seconds=self._timeout_seconds):
             return work(deadline)
+
+    def _look_for_files(self, now: float) -> None:
+        self._look_at = 0.0
+        if gone := missing(self._files):
+            raise taken_away(self._where, gone)
+        self._look_at = now + LOOK_SECONDS
 
     def _patiently(self, attempt: Callable[[], T], *, deadline: float) -> T:
         """Try until nobody is in the way."""
@@ -211,7 +225,7 @@ class Writer(Reader):
                 raise no_room(self._where, self._path)
             return self._making_room(lambda: self._transact(work, durable=durable))
 
-        return await self._do(lambda deadline: self._patiently(attempt, deadline=deadline), urgent=urgent)
+        return await self._do(lambda deadline: self._patiently(attempt, deadline=deadline), urgent=urgent, durable=durable)
 
     async def write_at_once(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do one statement that writes, and what reads after it, before all that waits for its turn.

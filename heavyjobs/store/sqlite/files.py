@@ -29,7 +29,7 @@ def missing(known: Mapping[str, Inode]) -> Sequence[str]:
 
 def _inode(name: str, *, unknown: Inode | None = None) -> Inode | None:
     try:
-        found = os.stat(name)  # noqa: PTH116 - three times for each call to the database
+        found = os.stat(name)  # noqa: PTH116 - three times for each durable call
     except FileNotFoundError:
         return None
     except OSError:  # nobody may look; that says nothing about the file
