@@ -29,6 +29,9 @@ from heavyjobs.store.protocol import CancelOrder, Claimed, End, Progress, Record
 LANE_DEATHS_FORGIVEN: Final = 3
 """How often a job may be on a lane that goes down, nobody being known to have done it, before it is charged for that."""
 
+FORGIVEN_JOBS_MAX: Final = 10_000
+"""Of so many jobs at most it is known how often that was; those that have been forgiven first are forgotten first."""
+
 Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None], str], None]
 
 
@@ -142,6 +145,8 @@ class Dispatch:
 
     def forgives(self, invocation: Invocation) -> bool:
         job = invocation.claimed.claim.job
+        if len(self._lane_deaths) >= FORGIVEN_JOBS_MAX and job not in self._lane_deaths:
+            del self._lane_deaths[next(iter(self._lane_deaths))]  # another coordinator may have had it to its end
         self._lane_deaths[job] += 1
         return self._lane_deaths[job] <= LANE_DEATHS_FORGIVEN
 
@@ -172,8 +177,8 @@ class Dispatch:
     def finished(self, invocation: Invocation, *, worn: bool) -> None:
         claim = invocation.claimed.claim
         del self.running[claim]
-        if invocation.end is None or invocation.end.ending is not Ending.HANDED_BACK:
-            self._lane_deaths.pop(claim.job, None)
+        if invocation.end is None or invocation.end.move.state.ended:
+            self._lane_deaths.pop(claim.job, None)  # not at every charge: its budget would be that many times as large
         if invocation.end is None:
             self._relay.forget(claim)
         else:

@@ -122,13 +122,20 @@ class Lane:
             result = await job.run(ctx)  # type: ignore[arg-type]  # an `async def run`, so an AsyncContext is what it takes
             return endings.returned(job, result, ctx.failure)
         except asyncio.CancelledError as error:
-            stop = CancelRequested("this job is to stop").with_traceback(error.__traceback__)
-            return endings.raised(stop, ctx.failure if ctx else None)
+            return endings.raised(_cancelled(error), ctx.failure if ctx else None)
         except BaseException as error:  # noqa: BLE001 - the place around user code
             return endings.raised(error, ctx.failure if ctx else None)
         finally:
             if ctx:
                 ctx.clean_up()
+
+
+def _cancelled(error: asyncio.CancelledError) -> BaseException:
+    """What it means: a request to stop; or, when nobody has asked for that, an exception that the job lets out."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling() == 0:
+        return error  # of a task that the job awaits, and has cancelled itself
+    return CancelRequested("this job is to stop").with_traceback(error.__traceback__)
 
 
 class LaneLink(WorkerLink):

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from heavyjobs import Client, JobDead
+from heavyjobs.coordinator.dispatch import LANE_DEATHS_FORGIVEN
 from heavyjobs.model import Cancelled, Ending
 from heavyjobs.slots import pool
-from tests.lifecycle.asking import said, ticked, until
+from tests.lifecycle.asking import endings, said, ticked, until
 from tests.lifecycle.hosts import Daemon, coordinating
-from tests.lifecycle.work import AsyncCrash, AsyncNap, Block, Count, Counting, StopsTheLoop, Yes
+from tests.lifecycle.work import AsyncCrash, AsyncNap, Block, CancelsItself, Count, Counting, LetsACancelOut, StopsTheLoop, Yes
 
 
 @pytest.mark.usefixtures("coordinator")
@@ -111,6 +112,26 @@ async def test_a_job_that_takes_the_lane_down_each_time_runs_out_of_attempts(cli
         (tmp_path / "enough").touch()
 
         assert await asyncio.gather(*(nap.result(timeout=20) for nap in naps)) == ["rested"] * 3
+
+
+@pytest.mark.usefixtures("coordinator")
+async def test_a_job_that_lets_its_own_cancel_out_is_charged_each_time_and_no_neighbour_is_to_blame(client: Client) -> None:
+    job = await client.submit(LetsACancelOut())
+
+    with pytest.raises(JobDead, match="CancelledError"):
+        await job.result(timeout=30)
+
+    assert await endings(client, job) == [Ending.RAISED] * 2
+
+
+@pytest.mark.usefixtures("coordinator")
+async def test_a_job_is_forgiven_only_so_often_whatever_it_is_charged_for_between(client: Client) -> None:
+    job = await client.submit(CancelsItself())
+
+    with pytest.raises(JobDead, match="CancelRequested"):
+        await job.result(timeout=30)
+
+    assert await endings(client, job) == [Ending.HANDED_BACK] * LANE_DEATHS_FORGIVEN + [Ending.RAISED] * 2
 
 
 def alive_pid(pid: int) -> bool:

@@ -434,6 +434,30 @@ class Block(Job[str], kind="tests.block"):
             nap_by(self.how)
 
 
+class LetsACancelOut(Job[None], kind="tests.lets_a_cancel_out"):
+    """Awaits a task that it has cancelled itself: nobody has asked it to stop."""
+
+    config = JobConfig(attempts=2, backoff="20ms")
+
+    async def run(self, ctx: AsyncContext) -> None:
+        task = asyncio.create_task(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+
+class CancelsItself(Job[None], kind="tests.cancels_itself"):
+    """Looks from without as if a neighbour had cancelled all tasks."""
+
+    config = JobConfig(attempts=2, backoff="20ms")
+
+    async def run(self, ctx: AsyncContext) -> None:
+        own = asyncio.current_task()
+        assert own
+        own.cancel()
+        await asyncio.sleep(60)
+
+
 class AsyncCrash(Job[None], kind="tests.async_crash"):
     """Takes the lane down, at every attempt."""
 

@@ -517,6 +517,15 @@ _kept: Final[set[asyncio.Task[None]]] = set()
 
 
 @async_deed
+async def let_a_cancel_out(_ctx: AsyncContext[Status, Failed]) -> None:
+    """Of a task that it has cancelled itself."""
+    task = asyncio.create_task(asyncio.sleep(600))
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
+@async_deed
 async def exit_in_task(_ctx: AsyncContext[Status, Failed]) -> None:
     async def leave() -> None:
         sys.exit(4)

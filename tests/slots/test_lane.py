@@ -41,6 +41,14 @@ async def test_one_is_cancelled_and_the_others_go_on(lane: WorkerProcess) -> Non
     assert [(await ear.end()).ending for ear in ears] == [Ending.SUCCEEDED, Ending.CANCELLED, Ending.SUCCEEDED]
 
 
+async def test_a_cancel_that_a_job_lets_out_of_a_task_of_its_own_is_its_own_exception(lane: WorkerProcess) -> None:
+    ended = await run(lane, "let_a_cancel_out").end()
+
+    assert (ended.ending, ended.type) == (Ending.RAISED, "asyncio.exceptions.CancelledError")
+    assert ended.traceback is not None
+    assert "await task" in ended.traceback, "it says where"
+
+
 async def test_tasks_that_a_job_left_are_cancelled_with_its_end(lane: WorkerProcess, tmp_path: Path) -> None:
     await run(lane, "leave_task", {"path": str(tmp_path / "late")}).end()
 
