@@ -56,6 +56,8 @@ def _tied(reading: int, group: int) -> int | None:
         fcntl.fcntl(tied, fcntl.F_SETOWN, -group)
         fcntl.fcntl(tied, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(tied, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
-        if select.select([tied], [], [], 0)[0]:  # its end came before
+        ends = select.poll()
+        ends.register(tied)
+        if ends.poll(0):  # its end came before
             os.killpg(group, signal.SIGKILL)
     return tied

@@ -36,10 +36,12 @@ def encode_lines(time: float, source: Source, level: int | None, text: str, *, g
     lines: list[bytes] = []
     for line in text.splitlines() or [""]:
         shown = visible(line)
-        last = whole_pieces_chars(len(shown))
-        pieces = (shown[start : start + LINE_MAX_CHARS] for start in range(0, last, LINE_MAX_CHARS))
-        lines.extend(f"{head},{encode_basestring(piece)},1]".encode() for piece in pieces)
-        lines.append(f"{head},{encode_basestring(shown[last:])}]".encode())
+        if len(shown) > LINE_MAX_CHARS:
+            last = whole_pieces_chars(len(shown))
+            pieces = (shown[start : start + LINE_MAX_CHARS] for start in range(0, last, LINE_MAX_CHARS))
+            lines.extend(f"{head},{encode_basestring(piece)},1]".encode() for piece in pieces)
+            shown = shown[last:]
+        lines.append(f"{head},{encode_basestring(shown)}]".encode())
     if goes_on:
         lines[-1] = lines[-1][:-1] + b",1]"
     return lines

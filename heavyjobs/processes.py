@@ -33,13 +33,17 @@ def started_at(pid: int) -> float:
 
     Raises:
         psutil.NoSuchProcess
+        psutil.AccessDenied: /proc hides it.
+        OSError: nothing can be read now; whoever asks has no descriptor left, as a rule. It may be there all the same.
     """
     if sys.platform != "linux":
         return psutil.Process(pid).create_time()
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         raise psutil.NoSuchProcess(pid) from None
+    except PermissionError:
+        raise psutil.AccessDenied(pid) from None
     return int(stat.rpartition(b")")[2].split()[19]) / _TICKS_PER_SECOND
 
 

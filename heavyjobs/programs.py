@@ -68,8 +68,8 @@ async def async_program(
     """The same beside an event loop: what blocks, blocks a thread of its own."""
     running = Running(argv, stream=stream, log=log)
     with ThreadPoolExecutor(1, thread_name_prefix="program") as thread:
-        running.start(cwd=cwd, env=env)
         try:
+            running.start(cwd=cwd, env=env)
             yield _lines(running, thread)
         finally:
             running.terminate()
@@ -109,8 +109,9 @@ class Running:
             chosen, other = other, chosen
         self._reader = _Reader(chosen.fileno(), lambda: processes.exited(process))
         logged = _Reader(other.fileno(), lambda: processes.exited(process))
-        self._logging = threading.Thread(target=self._log_all, args=(logged,), name="program log", daemon=True)
-        self._logging.start()
+        logging = threading.Thread(target=self._log_all, args=(logged,), name="program log", daemon=True)
+        logging.start()
+        self._logging = logging
 
     def lines(self) -> Iterator[str]:
         """The lines of the chosen stream, then `finish`."""

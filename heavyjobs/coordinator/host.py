@@ -45,7 +45,7 @@ def is_gone(other: SessionSeen, *, here: Session) -> bool:
     """Whether a session's process is known to be gone: it was of this host and boot, and no such process is there any more."""
     if (other.host, other.boot_id) != (here.host, here.boot_id):
         return False
-    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
         status = psutil.Process(other.pid).status()
         return abs(started_at(other.pid) - other.pid_started) > 1 or status == psutil.STATUS_ZOMBIE
     return not _is_there(other.pid)
@@ -66,7 +66,7 @@ def is_stopped(other: SessionSeen, *, here: Session) -> bool:
     """Whether a session's process is known to stand still, so that it can end nothing: of this host and boot, and stopped."""
     if (other.host, other.boot_id) != (here.host, here.boot_id):
         return False
-    with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied, OSError):
         return (
             abs(started_at(other.pid) - other.pid_started) <= 1 and psutil.Process(other.pid).status() == psutil.STATUS_STOPPED
         )

@@ -144,16 +144,16 @@ def confine(confinement: Confinement) -> None:
     # What is in a job's memory is not left in files, unless a job asks for that itself.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     _limit(resource.RLIMIT_FSIZE, confinement.file_size_bytes)
-    _limit(resource.RLIMIT_NOFILE, confinement.open_files, spare=SPARE_FILES)
     if confinement.user is not None:
         _become(_account(confinement))
 
 
-def limit_processes(confinement: Confinement) -> None:
-    """Let this process start no more when its user has as many as that.
+def limit(confinement: Confinement) -> None:
+    """Let this process open no more files, and start no more processes when its user has as many as that.
 
-    For workers, not for what forks them: it must be able to, however many processes a job has made.
+    For workers, not for what forks them: it must be able to, however many processes a job has made, and has files of each.
     """
+    _limit(resource.RLIMIT_NOFILE, confinement.open_files, spare=SPARE_FILES)
     _limit(resource.RLIMIT_NPROC, confinement.processes)
 
 

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from heavyjobs.errors import ConfigurationError
 from heavyjobs.events import Confinement
 from heavyjobs.job import kinds
-from heavyjobs.slots.confinement import UNCONFINED, confine_as_told, environment
+from heavyjobs.slots.confinement import UNCONFINED, confine_as_told, environment, limit
 
 PROBE_SECONDS: Final = 60.0
 
@@ -128,6 +128,7 @@ def _where(error: BaseException) -> str:
 def main() -> None:
     confine_as_told()
     asked = _ASKED.validate_json(sys.stdin.buffer.read())
+    limit(asked.confinement)
     sys.path[:0] = asked.path
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         preload, preload_problems = _import(asked.preload)

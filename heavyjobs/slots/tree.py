@@ -100,10 +100,10 @@ def end(*roots: Root, seconds: float = 5.0, root_too: bool = True) -> Swept:
 def end_left_by(pid: int, started: float, *, seconds: float = 5.0) -> Swept:
     """Kill what a coordinator has left behind whose process is gone, in whichever of its sessions it was started.
 
-    Nearly always its guardian has done so, or is about it. What has left its worker's session and cleared its environment is
-    not found; a guardian would have. With them goes the scratch of its jobs.
+    Nearly always its guardian has done so, or is about it. What has left its worker's session and tree and cleared its
+    environment is not found; a guardian would have. With them goes the scratch of its jobs.
     """
-    ended, left = _kill_all(lambda: _left_by(pid, started), time.monotonic() + seconds)
+    ended, left = _kill_all(_Left(pid, started).look, time.monotonic() + seconds)
     if not left:
         _sweep(name_of(pid, started))
     return Swept(tuple(ended.values()), tuple(label(process) for process in left))
@@ -121,17 +121,36 @@ def _kill_all(look: Callable[[], list[psutil.Process]], deadline: float) -> tupl
     return ended, left
 
 
-def _left_by(pid: int, started: float) -> list[psutil.Process]:
-    found: list[psutil.Process] = []
-    for process in psutil.process_iter():
-        with suppress(*GONE, OSError, ValueError):
-            mark = process.environ().get(COORDINATOR_MARK)
-            if mark is None or process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            number, began = mark.split()
-            if int(number) == pid and abs(float(began) - started) < 0.05:
-                found.append(process)
-    return found
+class _Left:
+    """What a coordinator has left: what carries its mark, what that started, and the sessions that such a process leads."""
+
+    def __init__(self, pid: int, started: float) -> None:
+        self._pid: Final = pid
+        self._started: Final = started
+        self._sessions: Final[set[int]] = set()
+        """Remembered, for their leaders go first."""
+
+    def look(self) -> list[psutil.Process]:
+        """All that live, this process and what it has started left out."""
+        children: dict[int, list[psutil.Process]] = {}
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            with suppress(*GONE, OSError, ValueError):
+                if process.status() != psutil.STATUS_ZOMBIE and process.pid != os.getpid():
+                    children.setdefault(process.ppid(), []).append(process)
+                    if self._is_marked(process) or os.getsid(process.pid) in self._sessions:
+                        found[process.pid] = process
+        found.update({process.pid: process for process in below([*found], children)})
+        return list(found.values())
+
+    def _is_marked(self, process: psutil.Process) -> bool:
+        if (mark := process.environ().get(COORDINATOR_MARK)) is None:
+            return False
+        pid, started = mark.split()
+        marked = int(pid) == self._pid and abs(float(started) - self._started) < 0.05
+        if marked and os.getsid(process.pid) == process.pid:
+            self._sessions.add(process.pid)
+        return marked
 
 
 def descendants(*roots: Root) -> list[psutil.Process]:

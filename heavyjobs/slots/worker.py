@@ -26,7 +26,7 @@ from heavyjobs.model import ClaimKey, Source
 from heavyjobs.processes import started_at
 from heavyjobs.scratch import make_helpers_folder
 from heavyjobs.slots import capture, tree
-from heavyjobs.slots.confinement import limit_processes
+from heavyjobs.slots.confinement import limit
 from heavyjobs.slots.stepping import Mark
 from heavyjobs.slots.usage import resident_bytes
 from heavyjobs.slots.wire import Wire
@@ -54,7 +54,7 @@ class Worker:
         self.hear()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        limit_processes(self._options.confinement)
+        limit(self._options.confinement)
         own = vars(process.current_process())
         own["_config"] = _Helpers(own["_config"], self._options.marker)
         sys.path[:0] = [folder for folder in self._options.path if folder not in sys.path]

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import NoReturn
 import psutil
 import pytest
 
+from heavyjobs.processes import COORDINATOR_MARK
 from heavyjobs.slots.bill import sample
 from heavyjobs.slots.process import WorkerProcess
-from heavyjobs.slots.tree import below, end
+from heavyjobs.slots.tree import below, end, end_left_by
 from tests.slots.ears import DEADLINE_SECONDS, run
 
 
@@ -102,3 +104,26 @@ async def test_a_worker_is_ended_though_the_folder_for_scratch_is_gone(
 
     assert swept.left == ()
     assert (await ear.death()).signal == signal.SIGKILL
+
+
+@pytest.mark.parametrize("script", ["env -i sleep 600 & echo $!; wait", "(env -i sleep 600 & echo $!) & wait; sleep 600"])
+def test_what_a_dead_coordinator_left_is_ended_though_it_was_started_without_an_environment(script: str) -> None:
+    marked = {**os.environ, COORDINATOR_MARK: "4000001 7.0"}
+    with subprocess.Popen(["sh", "-c", script], env=marked, stdout=subprocess.PIPE, start_new_session=True) as shell:
+        assert shell.stdout is not None
+        bare = psutil.Process(int(shell.stdout.readline()))
+
+        end_left_by(4000001, 7.0)
+
+        bare.wait(DEADLINE_SECONDS)
+        assert shell.wait(DEADLINE_SECONDS) == -signal.SIGKILL
+
+
+def test_what_a_dead_coordinator_left_ends_nobody_that_carries_no_mark() -> None:
+    unmarked = {name: value for name, value in os.environ.items() if name != COORDINATOR_MARK}
+    with subprocess.Popen(["sleep", "600"], env=unmarked) as bystander:
+        swept = end_left_by(0, 0.0)
+
+        assert swept.descendants == ()
+        assert bystander.poll() is None
+        bystander.kill()
