@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from math import ceil
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -210,11 +211,16 @@ class LaneKeeper:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _unblock(self, worker: WorkerProcess) -> None:
-        """Dump the stacks, wait a little, and end it if it is held up still."""
+        """Dump the stacks, and end it unless it answers within the grace; once it does, it is as any other."""
         worker.blame()
         worker.dump()
-        if not await first_of(worker.over, seconds=BLOCKED_GRACE_SECONDS) and worker.silent_seconds > BLOCKED_GRACE_SECONDS:
-            await worker.end()
+        now = asyncio.get_running_loop().time
+        began = now()
+        for _ in range(ceil(BLOCKED_GRACE_SECONDS / PING_SECONDS)):
+            worker.ping()
+            if await first_of(worker.over, seconds=PING_SECONDS) or worker.silent_seconds < now() - began:
+                return
+        await worker.end()
 
     async def close(self) -> None:
         if self._worker is not None:

@@ -505,6 +505,13 @@ async def doze(_ctx: AsyncContext[Status, Failed], seconds: float = 600) -> str:
 
 
 @async_deed
+async def hold_up_all(_ctx: AsyncContext[Status, Failed], until: str) -> None:
+    """In one step, until that file is there."""
+    while not Path(until).exists():  # noqa: ASYNC240
+        time.sleep(0.01)  # noqa: ASYNC251
+
+
+@async_deed
 async def leave_task(_ctx: AsyncContext[Status, Failed], path: str) -> None:
     async def later() -> None:
         await asyncio.sleep(0.1)

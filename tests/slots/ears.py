@@ -34,6 +34,7 @@ class Ear:
         self.ends: Final[list[Ended | Death]] = []
         self.requests: Final[list[events.Request]] = []
         self.has_started = False
+        self.has_blocked = False
         self._worker = worker
         self._answer = answer
         self._encoded: Final[list[bytes]] = []
@@ -64,7 +65,9 @@ class Ear:
         self.ends.append(death)
         self._news.set()
 
-    def blocks(self) -> None: ...
+    def blocks(self) -> None:
+        self.has_blocked = True
+        self._news.set()
 
     # -- for tests
 

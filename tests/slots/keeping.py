@@ -1,13 +1,37 @@
-"""A pool that is tended, and an event for each time a worker falls idle."""
+"""A pool that is tended, with an event for each time a worker falls idle; a lane that is."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from heavyjobs.events import WorkerOptions
 from heavyjobs.slots.guardian import Guardian
-from heavyjobs.slots.pool import Pool
+from heavyjobs.slots.pool import LaneKeeper, Pool
+from heavyjobs.slots.process import WorkerProcess
 from tests.slots.ears import DEADLINE_SECONDS, DEEDS, ROOT
+
+
+@asynccontextmanager
+async def keeping_a_lane() -> AsyncGenerator[WorkerProcess]:
+    """One that is tended, warm."""
+    guardian, warm = Guardian(), asyncio.Event()
+    guardian.start()
+    options = WorkerOptions(marker="lane", modules=(DEEDS,), path=(str(ROOT),))
+    lane = LaneKeeper(options, guardian, preload=(DEEDS,), on_warm=warm.set, on_stillborn=print)
+    tending = asyncio.create_task(lane.tend())
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while (worker := lane.worker) is None:
+                warm.clear()
+                await warm.wait()
+        yield worker
+    finally:
+        tending.cancel()
+        await asyncio.wait([tending])
+        await lane.close()
+        guardian.stop()
 
 
 class Keeper:

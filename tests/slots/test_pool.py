@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
 import psutil
+import pytest
 
+from heavyjobs.model import Ending
+from heavyjobs.slots import pool
 from tests.slots.ears import run
-from tests.slots.keeping import Keeper
+from tests.slots.keeping import Keeper, keeping_a_lane
 
 
 async def test_a_worker_that_was_killed_while_idle_is_replaced(keeper: Keeper) -> None:
@@ -57,6 +61,22 @@ async def test_closing_ends_busy_workers_and_what_they_started(keeper: Keeper) -
     assert (await ear.death()).signal == signal.SIGKILL
     assert keeper.pool.workers == ()
     assert not [pid for pid in (*pids, int(ear.texts[0])) if lives(pid)]
+
+
+async def test_a_lane_that_answers_again_is_out_of_its_grace_and_the_next_step_that_holds_it_up_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "BLOCKED_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(pool, "BLOCKED_GRACE_SECONDS", 600.0)
+    async with keeping_a_lane() as lane:
+        for step in ("first", "second"):
+            ear = run(lane, "hold_up_all", {"until": str(tmp_path / step)})
+            await ear.until(lambda: ear.has_blocked)  # noqa: B023 - it is waited for here
+
+            (tmp_path / step).touch()
+
+            assert (await ear.end()).ending is Ending.SUCCEEDED
 
 
 def lives(pid: int) -> bool:
