@@ -22,7 +22,8 @@ from heavyjobs.coordinator.wants import Held, held_of
 from heavyjobs.events import Ended
 from heavyjobs.model import Bill, Ending, after
 from heavyjobs.slots.bill import Account, Sample
-from heavyjobs.slots.process import Death, WorkerProcess
+from heavyjobs.slots.listener import Death
+from heavyjobs.slots.process import WorkerProcess
 from heavyjobs.store.protocol import Claimed, End, Progress
 from heavyjobs.units import show_bytes, show_seconds
 from heavyjobs.values import JsonText

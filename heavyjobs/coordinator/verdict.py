@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from heavyjobs.events import Ended
 from heavyjobs.model import Bill, Cause, Ending, Policy
-from heavyjobs.slots.process import Death
+from heavyjobs.slots.listener import Death
 from heavyjobs.units import show_bytes, show_seconds
 from heavyjobs.values import JsonText
 

@@ -7,7 +7,7 @@ import pytest
 from heavyjobs.coordinator.verdict import Stop, Verdict, verdict
 from heavyjobs.events import Ended
 from heavyjobs.model import Bill, Ending, Policy
-from heavyjobs.slots.process import Death
+from heavyjobs.slots.listener import Death
 from heavyjobs.values import JsonText
 
 POLICY = Policy(timeout_seconds=90, memory_bytes=1 << 30)

@@ -8,8 +8,10 @@ import signal
 import pytest
 
 from heavyjobs.model import Ending
-from heavyjobs.slots import process
-from heavyjobs.slots.process import Death, WorkerProcess, _bytes_in
+from heavyjobs.slots import hearing
+from heavyjobs.slots.hearing import bytes_in
+from heavyjobs.slots.listener import Death
+from heavyjobs.slots.process import WorkerProcess
 from tests.lifecycle.asking import until
 from tests.slots.ears import run, start
 
@@ -44,7 +46,7 @@ async def test_a_job_that_closed_the_pipe_and_goes_on_is_given_up(worker: Worker
 @pytest.mark.parametrize("then", ["hang", "return"])
 @pytest.mark.fault("process: a job leaves half a frame in the pipe to its coordinator")
 async def test_a_job_that_left_half_a_frame_is_given_up(monkeypatch: pytest.MonkeyPatch, then: str) -> None:
-    monkeypatch.setattr(process, "HALF_FRAME_SECONDS", 0.5)
+    monkeypatch.setattr(hearing, "HALF_FRAME_SECONDS", 0.5)
     worker = await start()
     ear = run(worker, "write_half_a_frame", {"then": then})
 
@@ -57,11 +59,11 @@ async def test_a_job_that_left_half_a_frame_is_given_up(monkeypatch: pytest.Monk
 async def test_half_a_frame_that_follows_an_end_in_one_bite_is_not_left_to_the_next_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(process, "HALF_FRAME_SECONDS", 0.5)
+    monkeypatch.setattr(hearing, "HALF_FRAME_SECONDS", 0.5)
     worker = await start()
     worker.pause()
     ear = run(worker, "leave_half_a_frame_behind")
-    await until(lambda: _bytes_in(worker._up) > 1000)
+    await until(lambda: bytes_in(worker._up) > 1000)
 
     worker.resume()
 
@@ -70,7 +72,7 @@ async def test_half_a_frame_that_follows_an_end_in_one_bite_is_not_left_to_the_n
 
 
 async def test_a_pipe_with_nothing_in_it_yet_is_not_taken_for_one_at_its_end(worker: WorkerProcess) -> None:
-    worker._on_frames()  # the loop may find it readable when it is not
+    worker._hearing._on_frames()  # the loop may find it readable when it is not
 
     assert (await run(worker, "give_back", {"value": 1}).end()).result == "1"
 
@@ -79,7 +81,7 @@ async def test_a_pipe_with_nothing_in_it_yet_is_not_taken_for_one_at_its_end(wor
 async def test_a_result_that_was_cut_off_is_no_result(worker: WorkerProcess) -> None:
     ear = run(worker, "fill_the_pipe_and_return")
     worker.pause()
-    await until(lambda: _bytes_in(worker._up) > 850_000)  # more than the lines, less than lines and result
+    await until(lambda: bytes_in(worker._up) > 850_000)  # more than the lines, less than lines and result
 
     os.kill(worker.root.pid, signal.SIGKILL)
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from heavyjobs import events
 from heavyjobs.events import BrokenFrame, Code, FrameReader, frame
 from heavyjobs.model import Bill, Cause, Ending, new_id
-from heavyjobs.slots.process import _status
+from heavyjobs.slots.hearing import _status
 from heavyjobs.store.causes import cause_of, cause_text
 from heavyjobs.values import JsonText
 from tests.fuzz.anything import CUTS, DOCUMENTS, TEXTS, pieces

@@ -18,7 +18,7 @@ from heavyjobs.events import Ended
 from heavyjobs.history import Witness
 from heavyjobs.logs import encode_lines
 from heavyjobs.model import ClaimKey, Ending, Policy, Source
-from heavyjobs.slots.process import Death
+from heavyjobs.slots.listener import Death
 from heavyjobs.slots.tree import Root
 from heavyjobs.values import JsonText
 from tests.simulation.computers import Computer

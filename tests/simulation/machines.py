@@ -16,8 +16,9 @@ from heavyjobs.events import Ended, WorkerOptions
 from heavyjobs.model import Bill, Session, new_id
 from heavyjobs.slots.bill import Sample
 from heavyjobs.slots.guardian import Guardian
+from heavyjobs.slots.listener import Death, Listener
 from heavyjobs.slots.probe import Asked, KindSeen, Probed
-from heavyjobs.slots.process import Death, Listener, WorkerProcess
+from heavyjobs.slots.process import WorkerProcess
 from heavyjobs.slots.tree import Root, Swept
 from heavyjobs.store.protocol import SessionSeen
 from heavyjobs.waiting import first_of

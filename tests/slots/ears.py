@@ -12,7 +12,8 @@ from heavyjobs import events
 from heavyjobs.events import Ended, Run, WorkerOptions
 from heavyjobs.logs import decode_chunk, join_lines
 from heavyjobs.model import LogLine, new_id
-from heavyjobs.slots.process import Death, WorkerProcess
+from heavyjobs.slots.listener import Death
+from heavyjobs.slots.process import WorkerProcess
 from heavyjobs.values import NULL, JsonText, encode
 
 ROOT: Final = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from heavyjobs.model import Ending
-from heavyjobs.slots.process import Death, WorkerProcess
+from heavyjobs.slots.listener import Death
+from heavyjobs.slots.process import WorkerProcess
 from tests.slots.ears import run
 
 

@@ -6,7 +6,8 @@ import asyncio
 from itertools import pairwise
 
 from heavyjobs.model import Ending
-from heavyjobs.slots.process import WorkerProcess, _bytes_in
+from heavyjobs.slots.hearing import bytes_in
+from heavyjobs.slots.process import WorkerProcess
 from tests.slots.ears import DEADLINE_SECONDS, run
 
 LINES_PER_TURN_MAX = 100_000
@@ -30,7 +31,7 @@ async def test_a_heap_of_newlines_at_the_end_of_a_job_is_taken_in_bites(worker: 
     worker.pause()
     ear = run(worker, "write_newlines", {"size": 200_000})
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while _bytes_in(worker._up) < 100:  # the frame that says that it has ended  # noqa: ASYNC110
+        while bytes_in(worker._up) < 100:  # the frame that says that it has ended  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     worker.resume()

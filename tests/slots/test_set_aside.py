@@ -14,7 +14,8 @@ from uuid import uuid4
 import pytest
 
 from heavyjobs.events import WorkerOptions
-from heavyjobs.slots.process import Death, WorkerProcess
+from heavyjobs.slots.listener import Death
+from heavyjobs.slots.process import WorkerProcess
 from heavyjobs.slots.starting import start_process
 from heavyjobs.waiting import first_of
 from tests.slots.ears import DEADLINE_SECONDS, DEEDS, ROOT, run
