@@ -17,9 +17,10 @@ import sys
 import termios
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
 from heavyjobs import events
 from heavyjobs.events import BrokenFrame, Code, FrameReader
@@ -49,15 +50,6 @@ _RAW_LISTENERS_MAX: Final = 8
 """On the lane: to so many invocations raw output goes at most."""
 
 
-class Speaker(Protocol):
-    """The process that is listened to."""
-
-    @property
-    def lives(self) -> bool: ...
-
-    def kill(self) -> None: ...
-
-
 @dataclass(slots=True)
 class _Ending:
     """An invocation whose worker has said that it ended, while what it wrote before is still being read.
@@ -74,6 +66,9 @@ class _Ending:
 class Hearing:
     """Begins to read as it is made.
 
+    Args:
+        lives: whether the worker is neither dead nor known to be dying.
+
     Attributes:
         listeners: by the reference of their invocation; each leaves with its end.
         warm: set by the worker's hello.
@@ -81,12 +76,12 @@ class Hearing:
         broken: why the worker was killed, if it was because of what it said.
     """
 
-    def __init__(self, speaker: Speaker, *, up: int, out: int, err: int) -> None:
+    def __init__(self, *, up: int, out: int, err: int, lives: Callable[[], bool], kill: Callable[[], None]) -> None:
         self.listeners: Final[dict[int, Listener]] = {}
         self.warm: Final = asyncio.Event()
         self.used = Bill()
         self.broken: str | None = None
-        self._speaker = speaker
+        self._lives, self._kill = lives, kill
         self._up = up
         self._raw = {out: RawLines(Source.STDOUT), err: RawLines(Source.STDERR)}
         self._loop = asyncio.get_running_loop()
@@ -183,7 +178,7 @@ class Hearing:
 
     def _give_up(self, reason: str) -> None:
         """Distrust it, unless it is dying anyway."""
-        if not self._stopped and self._speaker.lives:
+        if not self._stopped and self._lives():
             self._distrust(reason)
 
     def _distrust(self, reason: str) -> None:
@@ -191,7 +186,7 @@ class Hearing:
         if self.broken is None:
             self.broken = reason
             self._loop.remove_reader(self._up)
-            self._speaker.kill()
+            self._kill()
 
     def _handle_frames(self) -> None:
         try:

@@ -65,7 +65,7 @@ class WorkerProcess:
         self._loop = asyncio.get_running_loop()
         self._references = 0
         self._dying: asyncio.Task[None] | None = None
-        self._hearing = Hearing(self, up=self._up, out=self._out, err=self._err)
+        self._hearing = Hearing(up=self._up, out=self._out, err=self._err, lives=self._lives, kill=self._kill)
         self.warm: Final = self._hearing.warm
         asyncio.wrap_future(started.future).add_done_callback(self._on_death)
 
@@ -223,13 +223,10 @@ class WorkerProcess:
         else:
             self._loop.remove_writer(self._down)
 
-    def kill(self) -> None:
-        """Kill the process alone; what it has started goes with it once it is dead."""
+    def _kill(self) -> None:
         self._signal(signal.SIGKILL)
 
-    @property
-    def lives(self) -> bool:
-        """Whether it is neither dying nor over, nor dead without our having heard of it."""
+    def _lives(self) -> bool:
         return self._dying is None and not self.over.is_set() and self._is_there()
 
     def _signal(self, number: int) -> None:
