@@ -20,9 +20,10 @@ from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.store.watching import Watcher
 from heavyjobs.testing.postgres import PostgresServer
 from tests.client.player import Bake, Baked, Player
+from tests.lifecycle.asking import until
 
 CROWD: Final = 1000
-LISTENERS: Final = "SELECT pid FROM pg_stat_activity WHERE application_name = 'listener'"
+LISTENERS: Final = "SELECT pid FROM pg_stat_activity WHERE application_name = 'heavyjobs listener'"
 CONNECTIONS: Final = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'heavyjobs'"
 
 
@@ -50,11 +51,14 @@ def _listen_url(url: str) -> str:
 
 async def _listeners(observer: psycopg.Connection) -> list[int]:
     """Process ids of the connections that listen, once there are any."""
-    async with asyncio.timeout(30):
-        while True:
-            if found := [pid for (pid,) in observer.execute(LISTENERS)]:
-                return found
-            await asyncio.sleep(0.01)
+    found: list[int] = []
+
+    def any_listens() -> bool:
+        found.extend(pid for (pid,) in observer.execute(LISTENERS))
+        return bool(found)
+
+    await until(any_listens)
+    return found
 
 
 async def test_a_thousand_awaiting_handles_cost_one_listener_and_few_statements(postgres_url: str) -> None:

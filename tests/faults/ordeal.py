@@ -80,6 +80,11 @@ class Ordeal:
     def accepted(self) -> list[AnyHandle]:
         return self._handles
 
+    @property
+    def tries(self) -> int:
+        """How often `submit` has tried to submit its first job, in all; more than once where one was not acknowledged."""
+        return self._tries
+
     async def _submit_note(self) -> AnyHandle:
         """Each try under a name of its own: one that was not acknowledged may have been stored, once."""
         async with asyncio.timeout(SECONDS):

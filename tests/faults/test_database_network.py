@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,9 +54,15 @@ async def test_blows_to_all_connections_lose_nothing(proxy: FaultyProxy, postgre
         for _ in range(3):
             submitting = asyncio.create_task(jobs.submit())
             for _ in range(3):
-                blow(proxy)
-                await asyncio.sleep(0.03)
+                await _hit(proxy, blow, submitting)
             await submitting
+
+
+async def _hit(proxy: FaultyProxy, blow: Blow, submitting: asyncio.Task[Any]) -> None:
+    """One blow, and wait until somebody has connected anew, whom the next one is for."""
+    old = set(proxy.links)
+    blow(proxy)
+    await until(lambda: submitting.done() or not old.issuperset(proxy.links))
 
 
 @pytest.mark.fault("database: every answer late")
@@ -68,14 +75,13 @@ async def test_a_slow_network_only_slows(proxy: FaultyProxy, postgres_url: str, 
 
 @pytest.mark.fault("database: new connections refused while the old are lost")
 async def test_refused_connections_are_tried_again_until_they_are_let_in(
-    proxy: FaultyProxy, postgres_url: str, tmp_path: Path
+    proxy: FaultyProxy, postgres_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with ordeal(proxy.url, tmp_path, directly=postgres_url) as jobs:
         proxy.refuse()
         proxy.drop()
         submitting = asyncio.create_task(jobs.submit())
-        await until(lambda: not proxy.links)
-        await asyncio.sleep(0.5)
+        await until(lambda: "Connection refused" in caplog.text and not proxy.links)
         await proxy.accept()
         await submitting
 
@@ -97,6 +103,7 @@ async def test_what_was_held_back_and_comes_late_does_no_harm(proxy: FaultyProxy
     async with ordeal(proxy.url, tmp_path, directly=postgres_url) as jobs:
         proxy.freeze()
         submitting = asyncio.create_task(jobs.submit())
-        await asyncio.sleep(3)
+        # By then the client has given up what it asked first, which is held back, and asks again.
+        await until(lambda: jobs.tries > 1)
         proxy.thaw()
         await submitting

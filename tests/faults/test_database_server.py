@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -47,9 +48,13 @@ async def test_backends_killed_again_and_again_lose_nothing(postgres_url: str, t
     async with ordeal(postgres_url, tmp_path) as jobs:
         for _ in range(5):
             submitting = asyncio.create_task(jobs.submit())
-            while not submitting.done():
-                await terminate(postgres_url)
-                await asyncio.sleep(0.03)
+            for _ in range(5):
+                await until(partial(_hit, postgres_url, submitting))
+            await submitting
+
+
+async def _hit(url: str, submitting: asyncio.Task[Any]) -> bool:
+    return submitting.done() or await terminate(url) > 0
 
 
 @pytest.mark.fault("database: no connection left, too many clients")

@@ -69,26 +69,30 @@ class Stage:
         await until(lambda: {job for job, lived in intervals(self.witness).items() if lived[-1].last > now} == jobs)
 
     async def cut(self, kind: str, which: int, seconds: float) -> None:
-        """Cut one of them off, or both, for so long."""
-        match kind:
-            case "stopped":
-                self._daemons[which].signal(signal.SIGSTOP)
-                await asyncio.sleep(seconds)
-                self._daemons[which].signal(signal.SIGCONT)
-            case "killed":
-                self._daemons[which].signal(signal.SIGKILL)
-                await self._daemons[which].ended()
-                self._daemons[which] = self._start(which)
-            case "network":
-                self._proxies[which].freeze()
-                await asyncio.sleep(seconds)
-                self._proxies[which].thaw()
-            case _:
-                async with self._database_gone():
-                    await asyncio.sleep(seconds)
+        """Cut one of them off for so long, or both; one that is killed begins anew at once."""
+        if kind == "killed":
+            self._daemons[which].signal(signal.SIGKILL)
+            await self._daemons[which].ended()
+            self._daemons[which] = self._start(which)
+            return
+        ways = {"stopped": self._stopped, "network": self._unheard, "database": self._database_gone}
+        async with ways[kind](which):
+            await asyncio.sleep(seconds)  # not to wait for anything: the length is the fault
 
     @asynccontextmanager
-    async def _database_gone(self) -> AsyncGenerator[None]:
+    async def _stopped(self, which: int) -> AsyncGenerator[None]:
+        self._daemons[which].signal(signal.SIGSTOP)
+        yield
+        self._daemons[which].signal(signal.SIGCONT)
+
+    @asynccontextmanager
+    async def _unheard(self, which: int) -> AsyncGenerator[None]:
+        self._proxies[which].freeze()
+        yield
+        self._proxies[which].thaw()
+
+    @asynccontextmanager
+    async def _database_gone(self, _which: int) -> AsyncGenerator[None]:
         if self._server is None:
             connection = sqlite3.connect(urlsplit(self._url).path, isolation_level=None, timeout=10)
             connection.execute("BEGIN IMMEDIATE")
