@@ -18,7 +18,7 @@ from heavyjobs.errors import (
     WorkError,
 )
 from heavyjobs.slots import endings
-from tests.slots.deeds import Counted, Deed
+from tests.slots.deeds.kinds import Counted, Deed
 
 
 @pytest.mark.parametrize(
