@@ -220,8 +220,9 @@ class Invocation:
             self._waited_seconds += self._now() - self._waits_since
 
     def stands_still(self, seconds: float) -> None:
-        """It could not go on for so long, through no fault of its own: its timeout waits."""
-        self._waited_seconds += seconds
+        """It could not go on for so long, through no fault of its own: its timeout waits, unless that does not pass anyway."""
+        if self._started is not None and not self.waiting:
+            self._waited_seconds += seconds
 
     def held(self) -> Held:
         return held_of(self.claimed, lane=self.worker.lane, waiting=self.waiting)
