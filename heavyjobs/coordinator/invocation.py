@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import replace
 from typing import Final, Protocol
 
 from heavyjobs import events
@@ -28,9 +27,6 @@ from heavyjobs.store.protocol import Claimed, End, Progress
 from heavyjobs.units import show_bytes, show_seconds
 from heavyjobs.values import JsonText
 from heavyjobs.waiting import first_of
-
-BROUGHT_DOWN: Final = "a job that it spawned brought down the lane they both ran on"
-"""The parent is charged as well: handed back, it would send that child again with a fresh budget, and so on for ever."""
 
 LAST_WORDS_SECONDS: Final = 0.3
 """Between the dump of stacks and the end by force."""
@@ -166,7 +162,7 @@ class Invocation:
             self._desk.brought_down(self.worker, death.step)
             if death.step != self.reference and not self.blamed:
                 self.forgiven = death.step != 0 or self.stop is not None or self._desk.forgives(self)
-        self._close(replace(death, reason=BROUGHT_DOWN) if self.blamed else death, worn=True)
+        self._close(death, worn=True)
 
     # -- stopping it
 
@@ -299,6 +295,7 @@ class Invocation:
             bill=bill,
             out_of_memory=isinstance(came, Death) and self._desk.out_of_memory_kills() > self._kills_before,
             forgiven=self.forgiven,
+            blamed=self.blamed,
         )
         move = after(
             found.ending,

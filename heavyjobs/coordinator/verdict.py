@@ -36,7 +36,14 @@ class Verdict:
 
 
 def verdict(
-    came: Ended | Death, *, stop: Stop | None, policy: Policy, bill: Bill, out_of_memory: bool = False, forgiven: bool = False
+    came: Ended | Death,
+    *,
+    stop: Stop | None,
+    policy: Policy,
+    bill: Bill,
+    out_of_memory: bool = False,
+    forgiven: bool = False,
+    blamed: bool = False,
 ) -> Verdict:
     """How the invocation ended.
 
@@ -47,6 +54,7 @@ def verdict(
         came: the worker's last word, or how the process went without one.
         out_of_memory: the kernel has killed for lack of memory while it ran.
         forgiven: this invocation is not held to have brought about its own end.
+        blamed: a job that it spawned has brought it about.
     """
     if isinstance(came, Ended) and came.ending is Ending.SUCCEEDED:
         return Verdict(ending=Ending.SUCCEEDED, result=came.result)
@@ -66,6 +74,9 @@ def verdict(
         return _of(Ending.HANDED_BACK, f"handed back: {why or 'the lane it ran on was brought down by another job'}", came)
     if isinstance(came, Ended):
         return _by_its_own_word(came, policy, bill)
+    if blamed:
+        # Handed back instead, it would send that child again with a fresh budget, and so on for ever.
+        return _of(Ending.CRASHED, f"a job that it spawned brought down the lane they both ran on, {_after(bill)}", came)
     return _by_its_death(came, policy, bill, out_of_memory=out_of_memory)
 
 
@@ -78,7 +89,7 @@ def _by_its_own_word(came: Ended, policy: Policy, bill: Bill) -> Verdict:
 
 
 def _by_its_death(came: Death, policy: Policy, bill: Bill, *, out_of_memory: bool) -> Verdict:
-    after = f"after {show_seconds(bill.wall_seconds)}"
+    after = _after(bill)
     if came.reason is not None:
         return _of(Ending.CRASHED, f"given up by its coordinator {after}: {came.reason}", came)
     if came.signal is None:
@@ -92,6 +103,10 @@ def _of(ending: Ending, message: str, came: Ended | Death) -> Verdict:
     if isinstance(came, Ended):
         return Verdict(ending=ending, cause=Cause(ending, message, came.type, came.traceback))
     return Verdict(ending=ending, cause=Cause(ending, message, exit_code=came.exit_code, signal=came.signal))
+
+
+def _after(bill: Bill) -> str:
+    return f"after {show_seconds(bill.wall_seconds)}"
 
 
 def _memory(bill: Bill, policy: Policy) -> str:

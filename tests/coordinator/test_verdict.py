@@ -102,6 +102,14 @@ def test_a_neighbour_on_a_lane_that_another_brought_down_is_handed_back() -> Non
     assert found.ending is Ending.HANDED_BACK
 
 
+def test_a_parent_whose_child_brought_down_their_lane_is_charged_and_told_so() -> None:
+    found = verdict(KILLED, stop=None, policy=POLICY, bill=SMALL, blamed=True)
+
+    assert found.ending is Ending.CRASHED
+    assert found.cause is not None
+    assert found.cause.message == "a job that it spawned brought down the lane they both ran on, after 42.0 s"
+
+
 def test_a_death_keeps_its_code_or_signal_and_an_exception_its_traceback() -> None:
     exited, faulted, raised = (judged(came, Stop.TIMEOUT).cause for came in (EXITED, FAULTED, RAISED))
 

@@ -15,7 +15,18 @@ from heavyjobs.model import Cancelled, Ending
 from heavyjobs.slots import pool
 from tests.lifecycle.asking import endings, said, ticked, until
 from tests.lifecycle.hosts import Daemon, coordinating
-from tests.lifecycle.work import AsyncCrash, AsyncNap, Block, CancelsItself, Count, Counting, LetsACancelOut, StopsTheLoop, Yes
+from tests.lifecycle.work import (
+    AsyncCrash,
+    AsyncNap,
+    Block,
+    CancelsItself,
+    Count,
+    Counting,
+    LetsACancelOut,
+    ParentOfCrash,
+    StopsTheLoop,
+    Yes,
+)
 
 
 @pytest.mark.usefixtures("coordinator")
@@ -132,6 +143,21 @@ async def test_a_job_is_forgiven_only_so_often_whatever_it_is_charged_for_betwee
         await job.result(timeout=30)
 
     assert await endings(client, job) == [Ending.HANDED_BACK] * LANE_DEATHS_FORGIVEN + [Ending.RAISED] * 2
+
+
+@pytest.mark.usefixtures("coordinator")
+async def test_a_parent_whose_child_crashed_their_lane_reads_that_and_not_that_its_coordinator_gave_it_up(
+    client: Client,
+) -> None:
+    parent = await client.submit(ParentOfCrash())
+
+    with pytest.raises(JobDead):
+        await parent.result(timeout=30)
+
+    (invocation,) = await client.invocations(parent.id)
+    assert invocation.cause is not None
+    assert invocation.cause.message.startswith("a job that it spawned brought down the lane they both ran on, after")
+    assert invocation.cause.exit_code == 7
 
 
 def alive_pid(pid: int) -> bool:

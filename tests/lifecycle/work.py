@@ -468,6 +468,15 @@ class AsyncCrash(Job[None], kind="tests.async_crash"):
         os._exit(7)
 
 
+class ParentOfCrash(Job[None], kind="tests.parent_of_crash"):
+    """Waits on the lane for a child that takes it down."""
+
+    config = JobConfig(attempts=1)
+
+    async def run(self, ctx: AsyncContext) -> None:
+        await ctx.gather([AsyncCrash()])
+
+
 # -- what these are made of
 
 
