@@ -42,7 +42,7 @@ from heavyjobs.slots.worker import CANCEL_SIGNAL, DUMP_SIGNAL
 from heavyjobs.waiting import first_of
 
 _LOOK_SECONDS: Final = 1.0
-"""How often, while a start that nobody wants any more is waited for, whether what forks workers was stopped."""
+"""How often, while what forks workers is waited for, whether it was stopped."""
 
 _UNKNOWN_EXIT_CODE: Final = 255
 """What multiprocessing says when the process that would have told it is gone."""
@@ -163,13 +163,20 @@ class WorkerProcess:
 
         One that cannot be killed (in uninterruptible sleep) is set aside: it is `over`, and never used again.
         """
-        forking.go_on()  # or nobody would be told of the death
         swept = await asyncio.to_thread(end, self.root, seconds=seconds)
-        if not await first_of(self.over, seconds=seconds):
+        if not await self._told_dead(seconds=seconds):
             self._hearing.stop()
             self._hearing.tell_gone(Death(None, None, reason=f"it cannot be ended: {', '.join(swept.left) or self.name}"))
             self.over.set()
         return swept
+
+    async def _told_dead(self, *, seconds: float) -> bool:
+        """Whether we hear of the death within that time, from a process that a job may have stopped."""
+        deadline = self._loop.time() + seconds
+        while not self.over.is_set() and (left := deadline - self._loop.time()) > 0:
+            forking.go_on()
+            await first_of(self.over, seconds=min(left, _LOOK_SECONDS))
+        return self.over.is_set()
 
     def _on_death(self, future: asyncio.Future[int]) -> None:
         if not future.cancelled():
