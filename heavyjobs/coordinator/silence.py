@@ -5,7 +5,7 @@ No wall clock matters, and an outage of the database kills nobody: silence count
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -32,12 +32,12 @@ class Silence:
         self._sights: dict[UUID, _Sight] = {}
         self._looked_at: float | None = None
 
-    def look(self, now: float, others: Sequence[SessionSeen], *, gone: Callable[[SessionSeen], bool]) -> Sequence[SessionSeen]:
+    def look(self, now: float, others: Sequence[SessionSeen], *, gone: Set[UUID]) -> Sequence[SessionSeen]:
         """Take in what a good tick of our own has brought; the sessions that are dead.
 
         Args:
             now: seconds on a clock that counts sleep, like CLOCK_BOOTTIME.
-            gone: whether it is known for sure that the session's process is gone (a predecessor on this host and boot).
+            gone: sessions whose process is known for sure to be gone (predecessors on this host and boot).
         """
         if self._looked_at is not None and now - self._looked_at > self._gap_max:
             self._sights.clear()
@@ -47,4 +47,4 @@ class Silence:
             other.id: sight if (sight := seen[other.id]) and sight.tick == other.tick else _Sight(other.tick, now)
             for other in others
         }
-        return [other for other in others if now - self._sights[other.id].since >= self._forfeit_after or gone(other)]
+        return [other for other in others if now - self._sights[other.id].since >= self._forfeit_after or other.id in gone]

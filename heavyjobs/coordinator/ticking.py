@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 from uuid import UUID
 
@@ -92,15 +92,16 @@ class Ticking:
             self._dispatch.cancel(order)
         if tick.drain:
             self._draining.set()
-        for silent in self._silence.look(self._machine.now(), tick.others, gone=self._is_gone):
+        gone = {other.id for other in tick.others if self._is_gone(other)}
+        for silent in self._silence.look(self._machine.now(), tick.others, gone=gone):
             if silent.id not in self._forfeiting:
                 self._forfeiting.add(silent.id)
                 self._spawn(self._forfeit(silent), f"forfeiting {short_id(silent.id)}")
-        self._greet(tick.others)
+        self._greet(other for other in tick.others if other.id not in gone)
 
-    def _greet(self, others: tuple[SessionSeen, ...]) -> None:
+    def _greet(self, others: Iterable[SessionSeen]) -> None:
         """Say once that another coordinator works on this very host: it promises the same processors again."""
-        here = {other for other in others if other.boot_id == self._session.boot_id and not self._is_gone(other)}
+        here = [other for other in others if other.boot_id == self._session.boot_id]
         for other in here:
             if other.id not in self._neighbours:
                 journal.say("another coordinator runs on this host", level="WARNING", session=other.id, pid=other.pid)
