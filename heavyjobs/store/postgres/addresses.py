@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Address:
 
 
 def address(url: str, *, timeout_seconds: float) -> Address:
-    """Read a URL. What it says goes before our own parameters.
+    """Read a URL. What it says goes before our own parameters, and after our own name: ours must be told from others' sessions.
 
     Raises:
         ConfigurationError: it is no PostgreSQL URL. The password is not repeated.
@@ -42,7 +43,6 @@ def address(url: str, *, timeout_seconds: float) -> Address:
     given = _parameters(url)
     wait = max(2, round(timeout_seconds))
     ours: dict[str, str | int | None] = {
-        "fallback_application_name": "heavyjobs",
         "connect_timeout": wait,
         "keepalives_idle": KEEPALIVE_SECONDS,
         "keepalives_interval": 3,
@@ -50,7 +50,8 @@ def address(url: str, *, timeout_seconds: float) -> Address:
         "tcp_user_timeout": wait * 1000,
     }
     missing = {name: value for name, value in ours.items() if name not in given}
-    return Address(make_conninfo(url, **missing), _shown(given))
+    name = f"heavyjobs {given.get('application_name') or os.environ.get('PGAPPNAME', '')}".strip()
+    return Address(make_conninfo(url, **missing, application_name=name), _shown(given))
 
 
 def _parameters(url: str) -> Mapping[str, str | int | None]:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final, TypeAlias, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection, errors
+from psycopg import AsyncConnection, IsolationLevel, errors
 from psycopg.rows import TupleRow, scalar_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -200,6 +200,7 @@ class Database:
         return Bounds(timeout_seconds=timeout, idle_seconds=min(timeout, IDLE_SECONDS))
 
     async def _configure(self, connection: Connection) -> None:
+        await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
         if self._options.notify and await is_direct(connection):
             connection.prepare_threshold = PREPARE_AFTER
             await Talk(connection, notify=False).do("settings", **self._bounds().values())

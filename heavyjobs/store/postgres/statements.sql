@@ -41,8 +41,8 @@ SELECT set_config('statement_timeout', %(timeout)s::text, true),
 -- End those of our sessions that wait for their client amid a transaction: it has vanished, and they hold locks for ever.
 SELECT pg_terminate_backend(pid)
   FROM pg_stat_activity
- WHERE datname = current_database() AND usename = current_user AND application_name = 'heavyjobs' AND xact_start IS NOT NULL
-       AND wait_event = 'ClientRead' AND state_change < clock_timestamp() - %(idle_seconds)s * interval '1 second';
+ WHERE datname = current_database() AND usename = current_user AND application_name ~ '^heavyjobs( |$)'
+       AND xact_start IS NOT NULL AND wait_event = 'ClientRead' AND state_change < clock_timestamp() - %(idle_seconds)s * interval '1 second';
 
 -- name: settings
 -- Bound every call on the server's side too, for a frozen client holds its locks; miss a host that has vanished; see what others have committed, whatever the

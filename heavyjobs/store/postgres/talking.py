@@ -55,6 +55,9 @@ class Bounds:
 class Talk:
     """A connection, and whether wake-ups are sent on it.
 
+    Each statement of a transaction sees what others have committed, whatever the database's default is: one that waits for
+    another's lock, to take what that leaves, must not look at what was there before (`forfeit`, of a claim just committing).
+
     Attributes:
         bounds: of each transaction, where the session is not ours alone and so was not told of them.
     """
@@ -108,7 +111,7 @@ class Talk:
         """
         try:
             async with self.connection.pipeline() as self._pipeline:
-                await self.connection.execute("BEGIN")
+                await self.connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
                 if self.bounds is not None:
                     await self.do("bounds", **self.bounds.values())
                 yield
