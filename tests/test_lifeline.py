@@ -25,7 +25,7 @@ print(far.wait(), flush=True)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a lifeline needs F_SETSIG, which only Linux has; run this test there")
+@pytest.mark.skipif(sys.platform != "linux", reason="a lifeline needs F_SETSIG, which only Linux has; run these tests on Linux")
 @pytest.mark.parametrize("files", [10, 1500])
 def test_groups_tied_to_a_lifeline_end_with_it_however_many_files_the_process_has_open(files: int, tmp_path: Path) -> None:
     reading, writing = os.pipe()

@@ -17,6 +17,7 @@ WHERE: Final = {
     "faults/test_processes_kernel.py",
     "security/test_confinement.py",
     "slots/test_tree.py",
+    "test_lifeline.py",
     "test_logs.py",
 }
 """Which tests need more than any machine has: root's rights, or Linux. Whoever adds one, adds it here."""
