@@ -22,6 +22,10 @@ _MEMORY = Path("/dev/shm")  # noqa: S108 - only as the parent of a private folde
 _ROOM_BYTES = 2 << 30
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A server of this worker's own, of the binaries that HEAVYJOBS_POSTGRES_BIN names, if it does. Tests leave it running."""

@@ -18,6 +18,8 @@ import pytest
 from tests.lifecycle.asking import until
 from tests.lifecycle.hosts import ROOT, carrying, gone
 
+pytestmark = pytest.mark.long
+
 SOAK_SECONDS: Final = 500.0
 """A soak that is asked to last half a minute takes a little over one on two idle processors."""
 

@@ -26,6 +26,8 @@ from tests.lifecycle.hosts import HASTY, Daemon, gone
 from tests.lifecycle.test_outages import Outage, outage
 from tests.lifecycle.work import Count, Flaky, Nap, Note, Ticker
 
+pytestmark = pytest.mark.long
+
 __all__ = ["outage"]
 
 HOUR: Final = 3600.0

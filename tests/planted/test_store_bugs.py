@@ -23,6 +23,8 @@ from heavyjobs.testing.contract.machine import compare_with_reference
 from tests.planted.planting import planted_attribute, planted_sql
 from tests.store.backstage import PostgresBackstage, SqliteBackstage
 
+pytestmark = pytest.mark.long
+
 HISTORIES_MAX: Final = 300
 """Most bugs are found in the first ten, some in the third round of fifteen."""
 

@@ -9,6 +9,8 @@ import pytest
 from tests.simulation.seeds import SECONDS_PER_SEED, half_of, run
 from tests.simulation.simulation import Mode
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.timeout(60 + len(half_of()) * SECONDS_PER_SEED)
 def test_everything_ends_in_time_once_nothing_goes_wrong_any_more(
