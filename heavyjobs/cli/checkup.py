@@ -55,7 +55,7 @@ def machine(settings: Settings) -> Iterator[Checked]:
 
 
 def _workers(settings: Settings) -> Iterator[Checked]:
-    from heavyjobs.coordinator.host import confinement_of
+    from heavyjobs.slots.confinement import confinement_of
 
     try:
         confinement_of(settings.workers)

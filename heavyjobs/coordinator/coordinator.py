@@ -13,12 +13,13 @@ from dataclasses import replace
 from uuid import UUID
 
 from heavyjobs.coordinator import journal
-from heavyjobs.coordinator.host import confinement_of
 from heavyjobs.coordinator.machine import Machine
 from heavyjobs.coordinator.session import Work
 from heavyjobs.errors import HeavyjobsError, SessionFenced, StoreUnavailable
+from heavyjobs.events import Confinement
 from heavyjobs.model import Session
 from heavyjobs.settings import Settings
+from heavyjobs.slots.confinement import confinement_of
 from heavyjobs.slots.probe import Asked, Probed
 from heavyjobs.store import open_store, options_of
 from heavyjobs.store.patience import Patience
@@ -55,7 +56,8 @@ class Coordinator:
         Raises:
             HeavyjobsError: no job type could be loaded, or the database cannot be used at all.
         """
-        probed = await self._probe()
+        confinement = confinement_of(self._settings.workers)
+        probed = await self._probe(confinement)
         predecessors: set[UUID] = set()
         patience = Patience()
         while not self._draining.is_set():
@@ -66,6 +68,7 @@ class Coordinator:
                 session,
                 probed,
                 self._machine,
+                confinement,
                 predecessors=frozenset(predecessors),
                 draining=self._draining,
                 hurry=self._hurry,
@@ -81,13 +84,13 @@ class Coordinator:
                 await patience.wait()
         journal.say("stopped")
 
-    async def _probe(self) -> Probed:
+    async def _probe(self, confinement: Confinement) -> Probed:
         settings = self._settings
         asked = Asked(
             path=tuple(settings.import_paths()),
             modules=settings.modules,
             preload=settings.preload,
-            confinement=confinement_of(settings.workers),
+            confinement=confinement,
         )
         probed = await self._machine.probe(asked)
         for problem in probed.problems:

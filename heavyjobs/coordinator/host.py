@@ -11,11 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from heavyjobs.events import Confinement
 from heavyjobs.model import Session, new_id
 from heavyjobs.processes import started_at
-from heavyjobs.settings import WorkerSettings
-from heavyjobs.slots.confinement import check
 from heavyjobs.store.protocol import SessionSeen
 
 
@@ -71,21 +68,3 @@ def is_stopped(other: SessionSeen, *, here: Session) -> bool:
             abs(started_at(other.pid) - other.pid_started) <= 1 and psutil.Process(other.pid).status() == psutil.STATUS_STOPPED
         )
     return False
-
-
-def confinement_of(workers: WorkerSettings) -> Confinement:
-    """What the configuration allows to user code.
-
-    Raises:
-        ConfigurationError: it cannot be had on this machine, or only as root.
-    """
-    confinement = Confinement(
-        user=workers.user,
-        group=workers.group,
-        environment=workers.environment,
-        processes=workers.processes,
-        file_size_bytes=workers.file_size,
-        open_files=workers.open_files,
-    )
-    check(confinement)
-    return confinement

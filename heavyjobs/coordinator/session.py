@@ -23,13 +23,12 @@ from heavyjobs.coordinator import journal
 from heavyjobs.coordinator.claiming import Claiming
 from heavyjobs.coordinator.dispatch import Dispatch
 from heavyjobs.coordinator.families import Families
-from heavyjobs.coordinator.host import confinement_of
 from heavyjobs.coordinator.machine import Machine
 from heavyjobs.coordinator.relay import Relay
 from heavyjobs.coordinator.tending import Tending
 from heavyjobs.coordinator.ticking import Ticking
 from heavyjobs.errors import StoreUnavailable
-from heavyjobs.events import WorkerOptions
+from heavyjobs.events import Confinement, WorkerOptions
 from heavyjobs.model import Session
 from heavyjobs.processes import name_of, started_at
 from heavyjobs.settings import Settings
@@ -58,6 +57,7 @@ class Work:
         session: Session,
         probed: Probed,
         machine: Machine,
+        confinement: Confinement,
         *,
         predecessors: frozenset[UUID],
         draining: asyncio.Event,
@@ -75,7 +75,7 @@ class Work:
         self._guardian = machine.guardian()
         self._lease = machine.lease(host.lease, self._guardian, on_lapse=self._lapse)
         self._watcher = Watcher(store)
-        options, preload = _worker_options(settings), probed.preload
+        options, preload = _worker_options(settings, confinement), probed.preload
         self._pool = Pool(
             options,
             self._guardian,
@@ -257,7 +257,7 @@ def _tell_stillborn(reason: str) -> None:
     journal.say("a worker could not be started; another is tried", level="ERROR", reason=reason)
 
 
-def _worker_options(settings: Settings) -> WorkerOptions:
+def _worker_options(settings: Settings, confinement: Confinement) -> WorkerOptions:
     return WorkerOptions(
         marker=name_of(os.getpid(), started_at(os.getpid())),
         modules=settings.modules,
@@ -266,5 +266,5 @@ def _worker_options(settings: Settings) -> WorkerOptions:
         plain_paths=settings.plain_paths,
         recycle_after=settings.coordinator.recycle_after,
         recycle_memory_bytes=settings.coordinator.recycle_memory,
-        confinement=confinement_of(settings.workers),
+        confinement=confinement,
     )

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from multiprocessing import spawn as preparing
 from multiprocessing import util
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from heavyjobs.errors import ConfigurationError
 from heavyjobs.events import CONFINEMENT, Confinement, read
@@ -31,6 +31,9 @@ from heavyjobs.processes import COORDINATOR_MARK, WORKER_MARK, started_at
 from heavyjobs.slots.leaving import SOCKETS
 from heavyjobs.slots.sockets import sockets_folder
 from heavyjobs.slots.usage import SPARE_FILES
+
+if TYPE_CHECKING:
+    from heavyjobs.settings import WorkerSettings  # what forks the workers needs none of it
 
 TOLD: Final = "HEAVYJOBS_CONFINED"
 """The variable that says how, to a process that is to confine itself."""
@@ -101,6 +104,24 @@ def confining(confinement: Confinement) -> Generator[None]:
     finally:
         util.spawnv_passfds = own_spawn
         preparing.get_preparation_data = own_prepare
+
+
+def confinement_of(workers: WorkerSettings) -> Confinement:
+    """What the configuration allows to user code.
+
+    Raises:
+        ConfigurationError: it cannot be had on this machine, or only as root.
+    """
+    confinement = Confinement(
+        user=workers.user,
+        group=workers.group,
+        environment=workers.environment,
+        processes=workers.processes,
+        file_size_bytes=workers.file_size,
+        open_files=workers.open_files,
+    )
+    check(confinement)
+    return confinement
 
 
 def check(confinement: Confinement) -> None:

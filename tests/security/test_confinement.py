@@ -12,9 +12,9 @@ import pytest
 
 from heavyjobs import Client
 from heavyjobs.cli.exits import Exit
-from heavyjobs.coordinator.host import confinement_of
 from heavyjobs.errors import ConfigurationError
 from heavyjobs.settings import WorkerSettings
+from heavyjobs.slots.confinement import confinement_of
 from tests.lifecycle.asking import said, until
 from tests.lifecycle.hosts import Daemon, gone
 from tests.security import work
