@@ -1,0 +1,135 @@
+"""What keeps an archive from being made is a typed error, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from heavyjobs.jobs import Pack, Progress
+from heavyjobs.jobs.trouble import (
+    NotInstalled,
+    Refused,
+    SourceChanged,
+    SourceMissing,
+    TargetTaken,
+    TargetUnusable,
+)
+from heavyjobs.locations import Locations
+from heavyjobs.testing.inline import run_inline
+from tests.jobs.archives import Done, convert, pack, photos, refused_without_trace
+
+__all__ = ["photos"]
+
+
+@pytest.mark.parametrize("job", [pack, convert])
+def test_a_missing_source_is_a_typed_error_that_is_not_retried(tmp_path: Path, job: Callable[[Path, Path], Done]) -> None:
+    error, retry = refused_without_trace(tmp_path, lambda: job(tmp_path / "no", tmp_path / "a.zip"))
+
+    assert isinstance(error, SourceMissing)
+    assert not retry
+    assert error.where == str(tmp_path / "no")
+
+
+@pytest.mark.parametrize("name", ["a.rar", "a", "zip", "a.tar.zs", "a.tar.gz.txt"])
+def test_a_target_of_no_known_format_says_which_there_are(tmp_path: Path, photos: Path, name: str) -> None:
+    error, retry = refused_without_trace(tmp_path, lambda: pack(photos, tmp_path / name))
+
+    assert isinstance(error, TargetUnusable)
+    assert not retry
+    assert ".tar.zst" in error.would_do
+
+
+def test_targets_that_cannot_be_written_are_typed_errors(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "a.zip").write_text("old")
+    (tmp_path / "folder.zip").mkdir()
+    pack(photos, tmp_path / "source.tar")
+    cases: dict[str, type] = {
+        "a.zip": TargetTaken,
+        "folder.zip": TargetTaken,
+        "no such folder/a.zip": TargetUnusable,
+        "n" * 300 + ".zip": TargetUnusable,
+        "n" * 5000 + "/a.zip": TargetUnusable,
+    }
+
+    for name, expected in cases.items():
+        for job, source in ((pack, photos), (convert, tmp_path / "source.tar")):
+            error, retry = refused_without_trace(tmp_path, lambda: job(source, tmp_path / name))  # noqa: B023 - called at once
+            assert isinstance(error, expected)
+            assert not retry
+    assert isinstance(pack(photos, tmp_path / "folder.zip", overwrite=True).error, TargetTaken)
+
+
+def test_places_outside_of_the_locations_are_refused(tmp_path: Path, photos: Path) -> None:
+    fleet = Locations({"media": str(photos)}, plain=False)
+
+    for source, target in ((str(photos), "media:a.zip"), ("media:sub", str(tmp_path / "a.zip"))):
+        error, retry = refused_without_trace(
+            tmp_path,
+            lambda: run_inline(Pack(source=source, target=target), locations=fleet),  # noqa: B023 - called at once
+        )
+        assert isinstance(error, Refused)
+        assert not retry
+        assert "plain paths are not allowed here" in error.what
+    assert run_inline(Pack(source="media:sub", target="media:a.zip"), locations=fleet).result.path == str(photos / "a.zip")
+
+
+@pytest.mark.parametrize("change", ["grow", "shrink", "rewrite"])
+def test_a_file_that_changes_while_it_is_packed_is_retried(
+    tmp_path: Path, photos: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def report(_: object, status: Progress) -> None:
+        if status.item.endswith("/text"):
+            with (photos / "text").open("r+b") as file:
+                match change:
+                    case "grow":
+                        file.seek(0, os.SEEK_END)
+                        file.write(b"more")
+                    case "shrink":
+                        file.truncate(10)
+                    case _:
+                        file.write(b"C")
+
+    monkeypatch.setattr("heavyjobs.jobs.progress.REPORT_SECONDS", 0.0)
+    monkeypatch.setattr("heavyjobs.context.Context.report", report)
+    os.utime(photos / "text", (time.time() - 9, time.time() - 9))
+
+    done = pack(photos, tmp_path / "a.tar")
+
+    assert isinstance(done.error, SourceChanged)
+    assert done.retry
+    assert not (tmp_path / "a.tar").exists()
+
+
+def test_without_the_package_for_zstd_the_error_names_it(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("heavyjobs.jobs.codecs.importlib.import_module", missing)
+
+    error, retry = refused_without_trace(tmp_path, lambda: pack(photos, tmp_path / "a.tar.zst"))
+
+    assert isinstance(error, NotInstalled)
+    assert retry
+    assert error.would_do == "pip install heavyjobs[archives]"
+
+
+def test_what_may_not_be_read_is_named(no_root: Path) -> None:
+    (no_root / "folder/closed").mkdir(parents=True)
+    (no_root / "folder/secret").touch(0)
+    (no_root / "folder/open").write_text("x")
+    (no_root / "folder/closed").chmod(0)
+
+    closed = pack(no_root / "folder", no_root / "a.tar")
+    inside = pack(no_root / "folder/closed/x", no_root / "a.tar")
+    (no_root / "folder/closed").chmod(0o700)
+    secret = pack(no_root / "folder", no_root / "a.tar")
+
+    for done, name in ((closed, "folder/closed"), (inside, "folder/closed/x"), (secret, "folder/secret")):
+        assert isinstance(done.error, SourceMissing)
+        assert done.error.where.endswith(name)
+        assert not done.retry
+    assert [path.name for path in no_root.iterdir()] == ["folder"]
