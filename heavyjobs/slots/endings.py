@@ -13,10 +13,14 @@ from heavyjobs.errors import CancelRequested, PathRefused, TargetExists, Unstora
 from heavyjobs.events import ENDED, Ended
 from heavyjobs.job import AnyJob, problems
 from heavyjobs.model import Bill, Ending
+from heavyjobs.slots.hurrying import TookTooLong, within
 from heavyjobs.values import RESULT_MAX_BYTES, encode_typed, visible
 
 _USELESS_TO_RETRY: Final = (UsageError, TargetExists, PathRefused)
 """Out of a job, these would come again at every try."""
+
+SAYING_SECONDS: Final = 3.0
+"""How long an error may take to say what it is: less than what holds up the lane."""
 
 _TRACEBACK_MAX_CHARS: Final = 32 << 10
 _MESSAGE_MAX_CHARS: Final = 4 << 10
@@ -51,13 +55,13 @@ def raised(error: BaseException, failure: Failure | None) -> Ended:
         ending = Ending.CANCELLED
     elif isinstance(error, MemoryError):
         ending = Ending.OUT_OF_MEMORY
-    name = type(error).__qualname__
+    message, trace = _told(error)
     return Ended(
         ending=ending,
         retry=not isinstance(error, _USELESS_TO_RETRY),
-        message=_cut(visible(f"{name}: {said}" if (said := _said(error)) else name), _MESSAGE_MAX_CHARS),
-        type=f"{type(error).__module__}.{name}",
-        traceback=_cut(visible("".join(traceback.format_exception(_without_our_frames(error)))), _TRACEBACK_MAX_CHARS),
+        message=_cut(visible(message), _MESSAGE_MAX_CHARS),
+        type=f"{type(error).__module__}.{type(error).__qualname__}",
+        traceback=_cut(visible(trace), _TRACEBACK_MAX_CHARS),
     )
 
 
@@ -69,6 +73,18 @@ def dump(ended: Ended, *, bill: Bill, so_far: Bill, worn: bool) -> bytes:
 def _failed(failure: Failure) -> Ended:
     message = _cut(failure.message, _MESSAGE_MAX_CHARS)
     return Ended(ending=Ending.FAILED, error=failure.error, type=failure.type, retry=failure.retry, message=message)
+
+
+def _told(error: BaseException) -> tuple[str, str]:
+    """Its message and its traceback; what each error of the chain says is user code, which need not come to an end."""
+    name = type(error).__qualname__
+    try:
+        with within(SAYING_SECONDS):
+            said = _said(error)
+            trace = "".join(traceback.format_exception(_without_our_frames(error)))
+            return f"{name}: {said}" if said else name, trace
+    except TookTooLong:
+        return f"{name}: <cannot be said: TookTooLong>", "".join(traceback.format_tb(error.__traceback__))
 
 
 def _said(error: BaseException) -> str:

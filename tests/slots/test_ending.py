@@ -87,6 +87,13 @@ async def test_a_worker_killed_from_outside_in_the_middle_of_a_job_is_heard_of(w
             "ExitsWhenTold: <cannot be said: SystemExit>",
             marks=pytest.mark.fault("process: an error whose text asks to exit"),
         ),
+        pytest.param(
+            "Endless",
+            Ending.RAISED,
+            "Endless: <cannot be said: TookTooLong>",
+            marks=pytest.mark.fault("process: an error whose text never ends"),
+        ),
+        ("EndlessGuarded", Ending.RAISED, "EndlessGuarded: <cannot be said: TookTooLong>"),
     ],
 )
 async def test_whatever_a_job_raises_is_its_ending_and_the_worker_goes_on(
@@ -97,6 +104,15 @@ async def test_whatever_a_job_raises_is_its_ending_and_the_worker_goes_on(
     assert (ended.ending, ended.message) == (ending, message)
     assert ended.traceback is not None
     assert "raise ERRORS[name]" in ended.traceback
+    assert (await run(worker, "give_back").end()).ending is Ending.SUCCEEDED
+
+
+@pytest.mark.fault("process: an error whose text never ends, of a job that masks signals")
+async def test_errors_without_end_are_cut_short_though_the_job_has_masked_alarms(worker: WorkerProcess) -> None:
+    ended = await run(worker, "raise_endless_behind_a_mask").end()
+
+    assert ended.message == "Endless: <cannot be said: TookTooLong>"
+    assert "raise Endless from EndlessGuarded()" in (ended.traceback or "")
     assert (await run(worker, "give_back").end()).ending is Ending.SUCCEEDED
 
 

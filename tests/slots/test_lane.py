@@ -90,3 +90,14 @@ async def test_an_exit_asked_for_in_a_task_of_a_job_is_that_jobs(lane: WorkerPro
 
     assert ended.message == "RuntimeError: SystemExit: 4"
     assert (await dozing.end()).ending is Ending.SUCCEEDED
+
+
+@pytest.mark.fault("process: an error on the lane whose text never ends")
+async def test_an_error_whose_text_never_ends_does_not_end_its_neighbours(lane: WorkerProcess) -> None:
+    neighbour = run(lane, "doze", {"seconds": 5})
+    await neighbour.hears("dozing")
+
+    ended = await run(lane, "raise_endless").end()
+
+    assert ended.message == "Endless: <cannot be said: TookTooLong>"
+    assert (await neighbour.end()).ending is Ending.SUCCEEDED

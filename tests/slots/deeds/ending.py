@@ -35,6 +35,12 @@ def kill_itself(_ctx: Ctx) -> None:
 
 
 @deed
+def raise_endless_behind_a_mask(_ctx: Ctx) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    raise Endless from EndlessGuarded()
+
+
+@deed
 def raise_by_name(_ctx: Ctx, name: str) -> None:
     raise ERRORS[name]
 
@@ -57,6 +63,27 @@ class ExitsWhenTold(Exception):
         raise SystemExit(3)
 
 
+class Endless(Exception):
+    @override
+    def __str__(self) -> str:
+        said = "and so on "
+        while said:
+            said = said[::-1]
+        return said
+
+
+class EndlessGuarded(Exception):
+    """Lets no `Exception` end it."""
+
+    @override
+    def __str__(self) -> str:
+        said = "and so on "
+        while said:
+            with contextlib.suppress(Exception):
+                said = said[::-1]
+        return said
+
+
 ERRORS: Final[dict[str, BaseException]] = {
     "ExitsWhenTold": ExitsWhenTold(),
     "SystemExit": SystemExit(5),
@@ -65,6 +92,8 @@ ERRORS: Final[dict[str, BaseException]] = {
     "GeneratorExit": GeneratorExit(),
     "Unpicklable": Unpicklable(1, 2),
     "Unspeakable": Unspeakable(),
+    "Endless": Endless(),
+    "EndlessGuarded": EndlessGuarded(),
     "odd text": ValueError("nul \0 surrogate \udc80 " + "x" * 100_000),
     "CancelRequested": CancelRequested("nobody asked for this"),
 }

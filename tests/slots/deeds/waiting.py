@@ -14,6 +14,7 @@ from typing import Final
 from loguru import logger
 
 from heavyjobs import AsyncContext
+from tests.slots.deeds.ending import Endless
 from tests.slots.deeds.kinds import Failed, Status, async_deed
 
 
@@ -97,3 +98,8 @@ async def fail(ctx: AsyncContext[Status, Failed]) -> None:
         ctx.fail(Failed(why="async"))
     except BaseException:
         logger.info("swallowed")
+
+
+@async_deed
+async def raise_endless(_ctx: AsyncContext[Status, Failed]) -> None:
+    raise Endless
