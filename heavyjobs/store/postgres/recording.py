@@ -41,8 +41,11 @@ async def record(
     """Everything is sent at once; whether the session still had a say is looked at before the commit."""
     ends = sorted(ends, key=lambda end: end.progress.claim.job.int)  # in the order that a cancel locks jobs
     ending = {end.progress.claim for end in ends}
-    latest = _latest([*progress, *(end.progress for end in ends)])
-    ends = [replace(end, progress=latest[end.progress.claim]) for end in ends]
+    every = [*progress, *(end.progress for end in ends)]
+    latest = {news.claim: news for news in every}
+    if len(latest) < len(every):  # never from the relay, and the rest need not pay for it
+        latest = _merged(every)
+        ends = [replace(end, progress=latest[end.progress.claim]) for end in ends]
     running = [news for claim, news in latest.items() if claim not in ending]
     named = ending | {news.claim for news in progress} | {chunk.claim for chunk in logs}
     async with talk.together():
@@ -123,7 +126,7 @@ async def _send_logs(talk: Talk, session: UUID, logs: Sequence[LogChunk]) -> Asy
     )
 
 
-def _latest(news: Sequence[Progress]) -> dict[ClaimKey, Progress]:
+def _merged(news: Sequence[Progress]) -> dict[ClaimKey, Progress]:
     """What several news of one claim say together: a statement updates each row once."""
     latest: dict[ClaimKey, Progress] = {}
     for one in news:
