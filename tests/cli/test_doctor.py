@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +23,16 @@ from heavyjobs.coordinator.host import new_session
 from heavyjobs.model import CoordinatorRecord
 from heavyjobs.store.postgres.health import Facts, told
 from heavyjobs.store.protocol import Checked, Fit
+from heavyjobs.testing.contract.harness import DEADLINE_SECONDS
 from tests.cli.stage import Stage
+
+WRITING = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
 
 
 def examined(stage: Stage, *arguments: str, code: Exit = Exit.OK, environ: Mapping[str, str] | None = None) -> Any:
@@ -39,6 +51,19 @@ def change(stage: Stage, statement: str) -> None:
     with sqlite3.connect(stage.database) as database:
         database.execute(statement)
     database.close()
+
+
+@contextmanager
+def writing(stage: Stage) -> Generator[None]:
+    """Another process, in the middle of a transaction that writes."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITING, stage.database], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"locked\n"
+        yield
+        other.communicate(timeout=DEADLINE_SECONDS)
+    assert other.returncode == 0
 
 
 def finished(stage: Stage) -> str:
@@ -135,6 +160,17 @@ def test_without_being_asked_for_the_history_not_the_whole_file_is_read(stage: S
     stage.serve()
 
     assert "integrity" not in {check["what"] for check in examined(stage)["checks"]}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--history",)], ids=["alone", "with its history"])
+def test_a_database_that_another_process_writes_to_is_examined_all_the_same(stage: Stage, arguments: tuple[str, ...]) -> None:
+    stage.serve()
+
+    with writing(stage):
+        found = examined(stage, *arguments)
+
+    assert said_of("database", found)[0] == "fine"
+    assert said_of("schema", found)[0] == "fine"
 
 
 def test_a_schema_of_a_later_release_is_wrong(stage: Stage) -> None:

@@ -20,8 +20,10 @@ WAL_RESET_MENDED: Final = (3, 51, 3)
 SPACE_MIN_BYTES: Final = 1 << 30
 DAMAGES_MAX: Final = 5
 
+PROMISE: Final = Checked("power cuts", Fit.FINE, "synchronous is FULL for what was accepted and for how it ended")
+"""Said, not looked at: each connection sets it for itself, before each durable write."""
+
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs"})
-_FULL: Final = 2
 
 
 def places(path: Path) -> Iterator[Checked]:
@@ -55,17 +57,6 @@ def library() -> Iterator[Checked]:
             f"{found} has the WAL-reset bug (mended in {mended}); heavyjobs avoids it, other programs that write to this file "
             "may not: let them only read, or use a newer SQLite",
         )
-
-
-def synchronous(connection: sqlite3.Connection) -> int:
-    """How commits that have to last are made to."""
-    return int(connection.execute("PRAGMA synchronous").fetchone()[0])
-
-
-def promised(synchronous: int) -> Checked:
-    if synchronous >= _FULL:
-        return Checked("power cuts", Fit.FINE, "synchronous is FULL for what was accepted and for how it ended")
-    return Checked("power cuts", Fit.WRONG, f"synchronous is {synchronous}: a power cut may undo what was accepted")
 
 
 def integrity(connection: sqlite3.Connection) -> Sequence[Checked]:
