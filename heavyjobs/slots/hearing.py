@@ -124,7 +124,10 @@ class Hearing:
 
     def drain(self) -> None:
         """Take in what is left in the pipes; no more than is there now, for one that has fled may go on writing."""
-        while self._take_in() or self._ending is not None:
+        left = bytes_in(self._up)
+        while left > 0 or self._ending is not None:
+            data = self._take_in() if left > 0 else None
+            left = left - len(data) if data else 0
             while not self._go_on_ending():
                 pass
             self._handle_frames()

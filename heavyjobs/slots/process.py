@@ -33,6 +33,7 @@ from heavyjobs import events
 from heavyjobs.events import Code, frame
 from heavyjobs.model import Bill
 from heavyjobs.processes import started_at
+from heavyjobs.scratch import sweep_scratch
 from heavyjobs.slots import forking
 from heavyjobs.slots.hearing import Hearing
 from heavyjobs.slots.listener import Death, Listener
@@ -189,6 +190,7 @@ class WorkerProcess:
             await asyncio.to_thread(end, self.root)
         finally:
             await self._close()  # whatever went wrong there: who listens must hear of the death
+        await asyncio.to_thread(sweep_scratch, self.root.marker)  # nobody waits for that: it may be gigabytes
 
     async def _close(self) -> None:
         death = await asyncio.to_thread(self._bury)
@@ -242,10 +244,13 @@ class WorkerProcess:
                 os.kill(self.root.pid, number)
 
     def _is_there(self) -> bool:
-        with suppress(psutil.NoSuchProcess):
+        try:
             same = abs(started_at(self.root.pid) - self.root.started) < 0.05
             return same and psutil.Process(self.root.pid).status() != psutil.STATUS_ZOMBIE
-        return False
+        except psutil.NoSuchProcess:
+            return False
+        except (psutil.AccessDenied, OSError):
+            return True  # nobody can look just now, as when no descriptor is left; its death would have been told
 
 
 async def _in_the_end(starting: asyncio.Future[Started]) -> Started:

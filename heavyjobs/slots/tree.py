@@ -2,8 +2,7 @@
 
 What it guarantees
 - after `end` nothing of the tree is left, except processes in uninterruptible sleep, which it names;
-- a pid that was reused meanwhile is never touched: each process is known by pid and start time;
-- with a worker goes the scratch that its jobs have left.
+- a pid that was reused meanwhile is never touched: each process is known by pid and start time.
 
 What it assumes
 - workers lead a session of their own and are subreapers (`lead`), and carry a marker in the environment of what they start.
@@ -27,7 +26,7 @@ from typing import Final
 import psutil
 
 from heavyjobs.processes import COORDINATOR_MARK, WORKER_MARK, name_of, started_at
-from heavyjobs.scratch import sweep_scratch
+from heavyjobs.scratch import belong_to, sweep_scratch
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 GONE: Final = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess, ProcessLookupError, PermissionError)
@@ -56,10 +55,11 @@ class Swept:
 
 
 def lead(marker: str) -> None:
-    """Make this process a session leader that adopts its orphaned descendants and marks what it starts."""
+    """Make this process a session leader that adopts its orphaned descendants and marks what it starts, and its scratch."""
     os.setsid()
     adopt_orphans()
     os.environ[WORKER_MARK] = marker
+    belong_to(marker)
 
 
 def adopt_orphans() -> None:
@@ -91,9 +91,6 @@ def end(*roots: Root, seconds: float = 5.0, root_too: bool = True) -> Swept:
                 worker.kill()
     left += _wait(workers, seconds=max(0.1, deadline - time.monotonic()))
     _reap(ended)
-    if root_too and not left:
-        for root in roots:
-            _sweep(root.marker)
     return Swept(tuple(ended.values()), tuple(label(process) for process in left))
 
 
@@ -105,7 +102,7 @@ def end_left_by(pid: int, started: float, *, seconds: float = 5.0) -> Swept:
     """
     ended, left = _kill_all(_Left(pid, started).look, time.monotonic() + seconds)
     if not left:
-        _sweep(name_of(pid, started))
+        sweep_scratch(name_of(pid, started))
     return Swept(tuple(ended.values()), tuple(label(process) for process in left))
 
 
@@ -196,11 +193,6 @@ def below(pids: Iterable[int], children: Mapping[int, Sequence[psutil.Process]])
             for child in children.get(pid, ()):
                 yield child
                 waiting.append(child.pid)
-
-
-def _sweep(marker: str) -> None:
-    with suppress(OSError):  # no folder for scratch any more, or none that can be used: whoever asked wants an end
-        sweep_scratch(marker)
 
 
 def find(root: Root) -> psutil.Process | None:
