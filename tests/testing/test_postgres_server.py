@@ -87,7 +87,7 @@ def test_nobody_comes_in_without_the_password(postgres: PostgresServer) -> None:
 
 
 def test_a_database_made_from_a_template_has_what_the_template_has(postgres: PostgresServer, postgres_template: str) -> None:
-    with psycopg.connect(postgres.create_database(template=postgres_template)) as connection:
+    with postgres.database(template=postgres_template) as url, psycopg.connect(url) as connection:
         assert connection.execute("SELECT max(version) >= 1 FROM heavyjobs.schema_version").fetchone() == (True,)
 
 
