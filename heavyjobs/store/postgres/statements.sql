@@ -427,7 +427,7 @@ WITH RECURSIVE family (id) AS (
       FROM family
       JOIN heavyjobs.jobs AS job ON job.id = family.id
      WHERE job.state IN ('scheduled', 'ready', 'running')
-     ORDER BY job.id
+     ORDER BY job.depth, job.id
        FOR UPDATE OF job
 ), changed AS (
     UPDATE heavyjobs.jobs AS job
@@ -550,7 +550,7 @@ SELECT job.id AS job, job.claim, invocation.attempt, job.unstarted, invocation.s
   FROM heavyjobs.invocations AS invocation
   JOIN heavyjobs.jobs AS job ON job.id = invocation.job AND job.claim = invocation.claim
  WHERE invocation.session = %(session)s AND invocation.ended_at IS NULL
- ORDER BY job.id
+ ORDER BY job.depth, job.id
    FOR UPDATE OF job;
 
 -- name: settle_session

@@ -41,8 +41,10 @@ ONCE: Final = Policy(attempts=1)
 Deed: TypeAlias = Callable[[Store, UUID, ClaimKey], Awaitable[object]]
 
 
-def child_of(parent: ClaimKey, key: str = "a", *, kind: str = CHILD, parameters: JsonText | None = None) -> NewJob:
-    return new_job(kind=kind, parent=parent.job, child_key=key, depth=1, parameters=parameters or JsonText("{}"))
+def child_of(
+    parent: ClaimKey, key: str = "a", *, job: UUID | None = None, kind: str = CHILD, parameters: JsonText | None = None
+) -> NewJob:
+    return new_job(job=job, kind=kind, parent=parent.job, child_key=key, depth=1, parameters=parameters or JsonText("{}"))
 
 
 async def spawn(store: Store, session: UUID, parent: ClaimKey, *keys: str) -> list[Submitted]:
