@@ -131,7 +131,7 @@ class _Reader:
     async def _rows(self, run: InvocationRecord) -> Sequence[tuple[int, int]]:
         rows: list[tuple[int, int]] = []
         following = 0
-        while chunks := await self._store.logs(run.claim.job, claim=run.claim.number, first=following):
-            rows += ((chunk.first, chunk.lines) for chunk in chunks)
-            following = chunks[-1].first + chunks[-1].lines
+        while page := await self._store.log_rows(run.claim.job, claim=run.claim.number, first=following):
+            rows += page
+            following = page[-1][0] + 1
         return rows

@@ -579,6 +579,13 @@ class Store(Protocol):
         """Chunks of one invocation that hold line `first` or later lines, in order, none left out between."""
         ...
 
+    async def log_rows(self, job: UUID, *, claim: int, first: int, limit_rows: int = 1000) -> Sequence[tuple[int, int]]:
+        """`(first line, lines)` of the chunks of one invocation that begin at line `first` or later, in order, as they are.
+
+        For those who hold a log against its count, and need not carry what it says.
+        """
+        ...
+
     async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
         """Live sessions, or with `ended` also the others, newest first."""
         ...

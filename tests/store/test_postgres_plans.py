@@ -238,10 +238,13 @@ async def test_briefs_and_logs_are_found_by_key(scene: Scene, explain: Explain) 
 
     briefs = await explain("briefs", lambda talk: reading.briefs(talk, ids))
     logs = await explain("logs", lambda talk: reading.logs(talk, ids[0], claim=1, first=0, limit_chunks=10))
+    rows = await explain("log_rows", lambda talk: reading.log_rows(talk, ids[0], claim=1, first=0, limit_rows=10))
 
     assert briefs.walked <= 2 * TAKEN
     assert logs.indexes == {"logs_pkey"}
     assert logs.walked <= 10
+    assert rows.indexes == {"logs_pkey"}
+    assert rows.walked <= 10
 
 
 def _explain(connection: psycopg.Connection[Any], statement: str, values: Mapping[str, object]) -> Plan:

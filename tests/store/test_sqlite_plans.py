@@ -65,6 +65,7 @@ HOT: dict[str, list[str]] = {
     "briefs": ["jobs USING PRIMARY KEY (id=?)", "invocations USING PRIMARY KEY (job=? AND claim=?)"],
     "invocations": ["heavyjobs_invocations USING PRIMARY KEY (job=?)"],
     "logs": ["heavyjobs_logs USING INDEX sqlite_autoindex_heavyjobs_logs_1 (job=? AND claim=? AND first>?)"],
+    "log_rows": ["heavyjobs_logs USING INDEX sqlite_autoindex_heavyjobs_logs_1 (job=? AND claim=? AND first>?)"],
     "wake": ["heavyjobs_wakeups USING PRIMARY KEY (topic=?)"],
 }
 COLD = {
@@ -93,7 +94,7 @@ def test_hot_statements_search_by_index_and_walk_no_table(connection: Connection
     assert first or not [step for step in plan if re.match(r"SCAN (heavyjobs_\w+|jobs|invocations|children)\b", step)]
 
 
-@pytest.mark.parametrize("name", ["claim_heads", "promote", "list", "invocations", "logs"])
+@pytest.mark.parametrize("name", ["claim_heads", "promote", "list", "invocations", "logs", "log_rows"])
 def test_what_is_ordered_is_read_in_order_and_never_sorted(connection: Connection, name: str) -> None:
     assert not [step for step in _plan(connection, name) if "TEMP B-TREE" in step]
 

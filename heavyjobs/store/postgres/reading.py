@@ -68,5 +68,12 @@ async def logs(talk: Talk, job: UUID, *, claim: int, first: int, limit_chunks: i
     return chunks
 
 
+async def log_rows(talk: Talk, job: UUID, *, claim: int, first: int, limit_rows: int) -> Sequence[tuple[int, int]]:
+    def row(first: int, lines: int) -> tuple[int, int]:
+        return first, lines
+
+    return await talk.rows("log_rows", args_row(row), job=job, claim=claim, first=first, limit=limit_rows)
+
+
 async def coordinators(talk: Talk, *, ended: bool) -> Sequence[CoordinatorRecord]:
     return await talk.rows("coordinators", kwargs_row(coordinator_record), ended=ended)

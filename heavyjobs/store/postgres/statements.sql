@@ -651,6 +651,14 @@ SELECT first, lines, data
  ORDER BY first
  LIMIT %(limit)s;
 
+-- name: log_rows
+-- Where the chunks of an invocation lie, from line `first` on, without what they say.
+SELECT first, lines
+  FROM heavyjobs.logs
+ WHERE job = %(job)s AND claim = %(claim)s AND first >= %(first)s
+ ORDER BY first
+ LIMIT %(limit)s;
+
 -- name: health
 -- What decides whether this server keeps what it was given, and whether anyone stands between it and us.
 SELECT pg_backend_pid() AS backend, current_setting('server_version') AS version, pg_is_in_recovery() AS recovering,

@@ -179,6 +179,11 @@ class PostgresStore:
             "reading a log", lambda talk: reading.logs(talk, job, claim=claim, first=first, limit_chunks=limit_chunks)
         )
 
+    async def log_rows(self, job: UUID, *, claim: int, first: int, limit_rows: int = 1000) -> Sequence[tuple[int, int]]:
+        return await self._database.repeated(
+            "reading a log's rows", lambda talk: reading.log_rows(talk, job, claim=claim, first=first, limit_rows=limit_rows)
+        )
+
     async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
         return await self._database.repeated("reading coordinators", lambda talk: reading.coordinators(talk, ended=ended))
 

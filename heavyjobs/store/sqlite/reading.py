@@ -62,5 +62,12 @@ def logs(connection: sqlite3.Connection, job: UUID, *, claim: int, first: int, l
     return [rows.log_chunk(row) for row in found]
 
 
+def log_rows(
+    connection: sqlite3.Connection, job: UUID, *, claim: int, first: int, limit_rows: int
+) -> Sequence[tuple[int, int]]:
+    found = connection.execute(SQL["log_rows"], {"job": job.bytes, "claim": claim, "first": first, "limit": limit_rows})
+    return [(row["first"], row["lines"]) for row in found]
+
+
 def _json(texts: Collection[str]) -> str:
     return orjson.dumps([str(text) for text in texts]).decode()

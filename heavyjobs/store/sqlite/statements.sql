@@ -411,6 +411,13 @@ SELECT job, claim, first, lines, data
                            WHERE earlier.job = :job AND earlier.claim = :claim AND earlier.first <= :first), 0)
  ORDER BY first LIMIT :limit;
 
+-- name: log_rows
+-- Where the chunks of an invocation lie, from line `first` on, without what they say.
+SELECT first, lines
+  FROM heavyjobs_logs
+ WHERE job = :job AND claim = :claim AND first >= :first
+ ORDER BY first LIMIT :limit;
+
 -- name: coordinators
 -- Live sessions, or all of them, newest first, with how many invocations each has open.
 SELECT coordinators.session, coordinators.name, coordinators.host, coordinators.boot_id, coordinators.pid,

@@ -194,6 +194,9 @@ class SqliteStore:
     async def logs(self, job: UUID, *, claim: int, first: int, limit_chunks: int = 64) -> Sequence[LogChunk]:
         return await self._reader.run(lambda db: reading.logs(db, job, claim=claim, first=first, limit_chunks=limit_chunks))
 
+    async def log_rows(self, job: UUID, *, claim: int, first: int, limit_rows: int = 1000) -> Sequence[tuple[int, int]]:
+        return await self._reader.run(lambda db: reading.log_rows(db, job, claim=claim, first=first, limit_rows=limit_rows))
+
     async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
         return await self._reader.run(lambda db: liveness.coordinators(db, ended=ended))
 

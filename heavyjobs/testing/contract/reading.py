@@ -33,6 +33,7 @@ class Reading(Harness):
         assert await store.briefs([]) == {}
         assert list(await store.invocations(absent)) == []
         assert list(await store.logs(absent, claim=1, first=0)) == []
+        assert list(await store.log_rows(absent, claim=1, first=0)) == []
 
     async def test_get_and_get_many_and_list_tell_the_same(self, store: Store) -> None:
         jobs = await submit(store, new_job(), new_job(delay_seconds=60, unique_key="k"))
@@ -165,3 +166,20 @@ class Reading(Harness):
             first = page[-1].first + page[-1].lines
 
         assert seen == [part.first for part in chunks]
+
+    async def test_the_rows_of_a_log_are_told_as_they_are_with_what_is_missing_between(
+        self, store: Store, session: UUID
+    ) -> None:
+        claim = await running(store, session)
+        chunks = [chunk(claim, 0, "a", "b"), chunk(claim, 2, "c"), chunk(claim, 7, "h", "i", "j")]
+        await record(store, session, logs=chunks[::-1])
+
+        async def read(first: int, limit_rows: int = 1000) -> list[tuple[int, int]]:
+            return list(await store.log_rows(claim.job, claim=claim.number, first=first, limit_rows=limit_rows))
+
+        assert await read(0) == [(0, 2), (2, 1), (7, 3)]
+        assert await read(0, 2) == [(0, 2), (2, 1)]
+        assert await read(1) == [(2, 1), (7, 3)]
+        assert await read(3) == [(7, 3)]
+        assert await read(8) == []
+        assert list(await store.log_rows(claim.job, claim=claim.number + 1, first=0)) == []

@@ -39,6 +39,10 @@ def logs(tables: Tables, claim: ClaimKey, *, first: int, limit_chunks: int) -> l
     return [chunk for chunk in tables.logs.get(claim, ()) if chunk.first + chunk.lines > first][:limit_chunks]
 
 
+def log_rows(tables: Tables, claim: ClaimKey, *, first: int, limit_rows: int) -> list[tuple[int, int]]:
+    return [(chunk.first, chunk.lines) for chunk in tables.logs.get(claim, ()) if chunk.first >= first][:limit_rows]
+
+
 def _matching(tables: Tables, which: Filter) -> Iterator[JobRecord]:
     for job in tables.jobs.values():
         record = job.record

@@ -184,6 +184,9 @@ class ReferenceStore:
     async def logs(self, job: UUID, *, claim: int, first: int, limit_chunks: int = 64) -> Sequence[LogChunk]:
         return reading.logs(self._database.tables, ClaimKey(job, claim), first=first, limit_chunks=limit_chunks)
 
+    async def log_rows(self, job: UUID, *, claim: int, first: int, limit_rows: int = 1000) -> Sequence[tuple[int, int]]:
+        return reading.log_rows(self._database.tables, ClaimKey(job, claim), first=first, limit_rows=limit_rows)
+
     async def coordinators(self, *, ended: bool = False) -> Sequence[CoordinatorRecord]:
         return liveness.coordinators(self._database.tables, ended=ended)
 
