@@ -91,7 +91,7 @@ class Link:
     # -- faults
 
     def drop(self) -> None:
-        """Close both ends, in order (FIN)."""
+        """Close both ends at once, whatever is still under way."""
         for writer in self._writers.values():
             writer.transport.abort()
         self.flowing.set()  # what was held back meets a closed connection, and so ends the pumps
