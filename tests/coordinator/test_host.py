@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ ROOT: Final = Path(__file__).parents[2]
 MAY_HIDE: Final = (
     sys.platform == "linux"
     and os.geteuid() == 0
+    and shutil.which("unshare") is not None
     and subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
 )
 
@@ -35,7 +37,7 @@ os.wait()
 
 
 @pytest.mark.fault("process: a coordinator of another user, whose processes are hidden from ours")
-@pytest.mark.skipif(not MAY_HIDE, reason="/proc cannot be mounted here; run these tests as root")
+@pytest.mark.skipif(not MAY_HIDE, reason="/proc cannot be mounted here; run these tests as root, with unshare (util-linux)")
 @pytest.mark.parametrize("hidepid", [1, 2])
 def test_a_coordinator_whose_process_is_hidden_is_not_taken_for_gone(hidepid: int) -> None:
     script = f'mount -t proc -o hidepid={hidepid} proc /proc && exec "$0" -c "$1"'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,8 +25,9 @@ MEMORY: tuple[Path, Path] = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup
 @pytest.mark.fault("process: the number of a worker's process is given to another, in a namespace of its own")
 def test_a_process_that_was_given_the_number_of_a_worker_lives_on() -> None:
     unshare = ["unshare", "--pid", "--fork", "--mount-proc"]
-    if os.geteuid() != 0 or subprocess.run([*unshare, "test", "-w", "/proc/sys/kernel/ns_last_pid"], check=False).returncode:
-        pytest.skip("no namespace of process numbers can be made here; run these tests as root")
+    writable = [*unshare, "test", "-w", "/proc/sys/kernel/ns_last_pid"]
+    if os.geteuid() != 0 or shutil.which("unshare") is None or subprocess.run(writable, check=False).returncode:
+        pytest.skip("no namespace of process numbers can be made here; run these tests as root, with unshare (util-linux)")
 
     done = subprocess.run(
         [*unshare, sys.executable, "-m", "tests.faults.reuse"], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
@@ -44,6 +46,8 @@ def small_group() -> Iterator[Path]:
         group.mkdir()
         (group / limit).write_text(str(96 << 20))
     except OSError as error:
+        if group.is_dir():
+            group.rmdir()
         pytest.skip(f"no control group of memory can be made here ({error}); run these tests as root, outside of a container")
     yield group
     group.rmdir()
