@@ -82,6 +82,9 @@ _REMEDIES: Final[Mapping[int, str]] = {
 }
 """What a host may be short of for a while, and what would do."""
 
+_DESCRIPTORS: Final = 12
+"""As many as multiprocessing opens for a moment to have a process forked, and some: six and the socket."""
+
 _starting: Final = threading.Lock()
 
 
@@ -122,11 +125,19 @@ def _forked(
         sockets_folder()
         context.set_forkserver_preload([*_PRELOAD, *preload])
         executor = ProcessPoolExecutor(1, mp_context=context)
+        _try_descriptors()
         with _without_main(), _reachable():
             future = executor.submit(os.getpid)  # never runs: it is only what has the process started
         # Not multiprocessing.active_children(): it asks dying siblings for the exit code that their own executors wait for.
         (process,) = executor._processes.values()  # pyright: ignore[reportPrivateUsage]  # noqa: SLF001
         return executor, future, process, forking.hold()
+
+
+def _try_descriptors() -> None:
+    """Run short of descriptors before what forks workers is asked, if at all: asked by halves it dies, with all workers."""
+    with ExitStack() as tried:
+        for _ in range(_DESCRIPTORS):
+            tried.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
 
 @contextmanager

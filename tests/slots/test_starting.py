@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 
 from heavyjobs.events import Confinement, WorkerOptions
+from heavyjobs.model import Ending
 from heavyjobs.slots import pool as pool_module
 from heavyjobs.slots.guardian import Guardian
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from heavyjobs.slots.starting import NotStarted, start_process
 from tests.slots.dying import ONCE, WHO
-from tests.slots.ears import DEADLINE_SECONDS, DEEDS, ROOT, start
+from tests.slots.ears import DEADLINE_SECONDS, DEEDS, ROOT, run, start
 
 OPTIONS = WorkerOptions(
     marker="starting", modules=(DEEDS,), path=(str(ROOT),), confinement=Confinement(environment=("TESTED_*",))
@@ -50,7 +51,7 @@ def has_died(once: Path) -> bool:
     return once.exists()
 
 
-@pytest.mark.parametrize("left", [1, 3, 9, 12])
+@pytest.mark.parametrize("left", range(1, 20))
 @pytest.mark.fault("process: no descriptors are left to start a worker with")
 async def test_a_worker_that_lacks_descriptors_is_told_with_a_remedy_and_leaks_none(left: int) -> None:
     first = await start()  # which has the process that forks workers started
@@ -62,6 +63,7 @@ async def test_a_worker_that_lacks_descriptors_is_told_with_a_remedy_and_leaks_n
 
     gc.collect()
     assert descriptors() == before
+    assert (await run(first, "give_back").end()).ending is Ending.SUCCEEDED, "the process that forks workers has died"
     await first.end()
 
 
