@@ -25,7 +25,6 @@ from heavyjobs.store.preparing import prepare_schema
 from heavyjobs.store.protocol import CancelAnswer, Filter, Submitted
 from heavyjobs.store.watching import Watcher, not_found
 from heavyjobs.units import Duration
-from heavyjobs.values import PARAMETERS_MAX_BYTES, encode
 
 
 class Client:
@@ -209,7 +208,6 @@ class Client:
         Raises:
             Unstorable: a name that no job can have.
         """
-        encode([*kinds, *queues], what="the names to list", max_bytes=PARAMETERS_MAX_BYTES)
         return await self.store.list(
             Filter(states=states, kinds=kinds, queues=queues, parent=parent, before=before, limit=limit)
         )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from heavyjobs.errors import Unstorable
-from heavyjobs.store.protocol import Changes, NewJob
+from heavyjobs.store.protocol import Changes, Filter, NewJob
 from heavyjobs.units import show_bytes
 from heavyjobs.values import visible
 
@@ -42,6 +42,13 @@ def check_changes(changes: Changes) -> None:
     """The same for what a job is to be changed to."""
     if fault := _changes_fault(changes):
         raise Unstorable(f"a job is to be changed: {fault}")
+
+
+def check_filter(which: Filter) -> None:
+    """The same for the names that jobs are listed by: one that no job can have is a slip, and no database is asked for it."""
+    for name in (*which.kinds, *which.queues):
+        if fault := _text_fault("text", name, NAME_MAX_BYTES):
+            raise Unstorable(f"jobs are to be listed by {visible(name[:100])}: {fault}")
 
 
 def _job_fault(job: NewJob) -> str | None:

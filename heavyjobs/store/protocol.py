@@ -565,7 +565,13 @@ class Store(Protocol):
         """Ids whose hexadecimal digits end in `tail` (dashes ignored), newest first."""
         ...
 
-    async def list(self, which: Filter) -> Sequence[JobRecord]: ...
+    async def list(self, which: Filter) -> Sequence[JobRecord]:
+        """Newest first.
+
+        Raises:
+            Unstorable: a name that no job can have.
+        """
+        ...
 
     async def briefs(self, jobs: Collection[UUID]) -> dict[UUID, Brief]:
         """Where many jobs stand, in one statement; those not found are left out."""

@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg.rows import args_row, kwargs_row, scalar_row
 
 from heavyjobs.model import ClaimKey, CoordinatorRecord, InvocationRecord, JobRecord
+from heavyjobs.store.limits import check_filter
 from heavyjobs.store.postgres.rows import brief, coordinator_record, invocation_record, job_record
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.protocol import Brief, Filter, LogChunk
@@ -31,6 +32,7 @@ async def find(talk: Talk, tail: str, *, limit: int) -> Sequence[UUID]:
 
 
 async def list_jobs(talk: Talk, which: Filter) -> Sequence[JobRecord]:
+    check_filter(which)
     values: dict[str, object] = {
         "states": [state.value for state in which.states],
         "kinds": list(which.kinds),

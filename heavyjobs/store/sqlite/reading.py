@@ -11,6 +11,7 @@ from uuid import UUID
 import orjson
 
 from heavyjobs.model import InvocationRecord, JobRecord
+from heavyjobs.store.limits import check_filter
 from heavyjobs.store.protocol import Brief, Filter, LogChunk
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.sql import SQL
@@ -34,6 +35,7 @@ def find(connection: sqlite3.Connection, tail: str, *, limit: int) -> Sequence[U
 
 
 def list_jobs(connection: sqlite3.Connection, which: Filter) -> Sequence[JobRecord]:
+    check_filter(which)
     found = connection.execute(
         SQL["list" if which.parent is None else "list_children"],
         {

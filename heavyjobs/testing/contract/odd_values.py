@@ -203,3 +203,13 @@ class OddValues(Harness):
 
         assert await job_of(store, job) == before
         assert (await store.update(job, Changes(priority=1))).policy.priority == 1
+
+    @pytest.mark.parametrize("name", ["\ud800", "a\0b", incompressible(9000)], ids=["not Unicode", "NUL", "too long"])
+    async def test_jobs_are_not_listed_by_a_name_that_none_can_have(self, store: Store, name: str) -> None:
+        [job] = await submit(store)
+
+        for which in (Filter(kinds=(name,)), Filter(queues=("default", name))):
+            with pytest.raises(Unstorable, match=r"jobs are to be listed by .*: its text .*; "):
+                await store.list(which)
+
+        assert [record.id for record in await store.list(Filter())] == [job]

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from uuid import UUID
 
 from heavyjobs.model import ClaimKey, InvocationRecord, JobRecord
+from heavyjobs.store.limits import check_filter
 from heavyjobs.store.protocol import Brief, Filter, LogChunk
 from heavyjobs.testing.reference.tables import Job, Tables
 
@@ -23,6 +24,7 @@ def find(tables: Tables, tail: str, *, limit: int) -> list[UUID]:
 
 
 def list_jobs(tables: Tables, which: Filter) -> list[JobRecord]:
+    check_filter(which)
     return sorted(_matching(tables, which), key=lambda record: record.id, reverse=True)[: which.limit]
 
 
