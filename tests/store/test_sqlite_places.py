@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -15,7 +16,7 @@ from heavyjobs.errors import ConfigurationError, StoreUnavailable, UsageError
 from heavyjobs.store.protocol import Topic
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.store.sqlite.addresses import database_path, file_system, file_system_of, is_network, prepare
-from heavyjobs.store.sqlite.connecting import connect, library_fits
+from heavyjobs.store.sqlite.connecting import LOG_MAX_BYTES, connect, library_fits
 from heavyjobs.testing.contract.harness import register, submit
 
 MOUNTS = """\
@@ -63,8 +64,34 @@ async def test_a_system_that_cannot_reserve_room_for_the_log_ticks_without(
     async with SqliteStore(f"sqlite:///{tmp_path}/jobs.db") as store:
         await store.migrate()
         session = await register(store)
+        statements = list[str]()
+        store._writer._connection.set_trace_callback(statements.append)
 
         assert (await store.tick(session, ())).number == 1
+
+    assert "BEGIN IMMEDIATE" not in statements
+
+
+async def test_a_log_that_found_no_room_is_left_alone_for_a_while_and_then_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SqliteStore(f"sqlite:///{tmp_path}/jobs.db") as store:
+        await store.migrate()
+        session = await register(store)
+        statements = list[str]()
+        store._writer._connection.set_trace_callback(statements.append)
+
+        with monkeypatch.context() as full:
+            full.setattr(os, "posix_fallocate", _no_room)
+            for _ in range(3):
+                await store.tick(session, ())
+        tries = statements.count("BEGIN IMMEDIATE")
+        short = (tmp_path / "jobs.db-wal").stat().st_size
+        store._writer._reserve_at = 0.0  # a while has passed
+        await store.tick(session, ())
+
+        assert tries == 1
+        assert short < LOG_MAX_BYTES == (tmp_path / "jobs.db-wal").stat().st_size
 
 
 async def test_the_database_is_readable_for_its_owner_alone(tmp_path: Path) -> None:
@@ -226,3 +253,8 @@ def _target(link: Path) -> str:
         return str(link.readlink())
     except FileNotFoundError:  # the descriptor of the listing itself
         return ""
+
+
+def _no_room(descriptor: int, offset: int, length: int, /) -> None:
+    """What the system says of a disk that is full."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

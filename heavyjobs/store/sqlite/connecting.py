@@ -34,7 +34,7 @@ from urllib.parse import quote
 from heavyjobs.errors import StoreUnavailable, UsageError
 from heavyjobs.store.sqlite.errors import is_busy, is_full, no_room, taken_away, told
 from heavyjobs.store.sqlite.files import Inode, inodes, missing
-from heavyjobs.store.sqlite.room import has_room, reserve
+from heavyjobs.store.sqlite.room import can_reserve, has_room, reserve
 
 T = TypeVar("T")
 
@@ -46,6 +46,9 @@ LIBRARY_MIN: Final = (3, 37, 0)
 
 LOOK_SECONDS: Final = 0.02
 """How long the files are taken to be in their place, once seen there, by what a power cut may undo and by what only reads."""
+
+RESERVE_SECONDS: Final = 30.0
+"""How long the log is left as it is, once it was tried to give it all its room."""
 
 _PAUSE_SECONDS: Final = (0.0003, 0.003)
 
@@ -208,6 +211,7 @@ class Writer(Reader):
         super().__init__(path, where=where, timeout_seconds=timeout_seconds)
         self._log: Final = path.with_name(f"{path.name}-wal")
         self._durable: bool | None = None
+        self._reserve_at = 0.0
 
     async def write(
         self, work: Callable[[sqlite3.Connection], T], *, durable: bool, urgent: bool = False, adds: bool = False
@@ -240,9 +244,16 @@ class Writer(Reader):
 
     def _alone(self, work: Callable[[sqlite3.Connection], T]) -> T:
         self._sync(durable=False)
-        if self._log_bytes() < LOG_MAX_BYTES:
-            self._locked(lambda: reserve(self._log, LOG_MAX_BYTES))
+        self._reserve()
         return work(self._connection)
+
+    def _reserve(self) -> None:
+        """Give the log its whole length, if it has less; not again for a while, for each try takes the write lock."""
+        now = time.monotonic()
+        if now < self._reserve_at or not can_reserve() or self._log_bytes() >= LOG_MAX_BYTES:
+            return
+        self._locked(lambda: reserve(self._log, LOG_MAX_BYTES))
+        self._reserve_at = now + RESERVE_SECONDS
 
     def _open(self, deadline: float) -> None:
         super()._open(deadline)

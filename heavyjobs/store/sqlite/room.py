@@ -36,14 +36,17 @@ def has_room_for_files(folder: Path) -> bool:
     return disk.f_files == 0 or disk.f_favail > 0
 
 
+def can_reserve() -> bool:
+    """Whether the system gives blocks to files before they are written; macOS does not."""
+    return hasattr(os, "posix_fallocate")
+
+
 def reserve(log: Path, size_bytes: int) -> None:
     """Give the log blocks for all of its length, if there are any left; to be called under the write lock.
 
     Zeros after the last frame are no frame: SQLite reads as far as checksums hold. Opening and closing the log drops no lock,
     for SQLite has its locks on the two other files.
     """
-    if not hasattr(os, "posix_fallocate"):  # macOS
-        return
     with suppress(OSError):
         descriptor = os.open(log, os.O_RDWR | os.O_CLOEXEC)
         try:
