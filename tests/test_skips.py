@@ -13,6 +13,7 @@ TESTS: Final = Path(__file__).parent
 
 WHERE: Final = {
     "coordinator/test_host.py",
+    "faults/disks.py",
     "faults/test_processes_guardian.py",
     "faults/test_processes_kernel.py",
     "security/test_confinement.py",
