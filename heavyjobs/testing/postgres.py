@@ -20,12 +20,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -172,6 +173,19 @@ class PostgresServer:
         self.stop(immediate=immediate)
         self.start()
 
+    @contextmanager
+    def standing_still(self) -> Generator[None]:
+        """Stop every process of the server for the length of the block: it answers nobody, and nobody is told."""
+        pid, *_ = (self._base / "data" / "postmaster.pid").read_text().split()
+        stopped = [postmaster := psutil.Process(int(pid))]
+        try:
+            postmaster.suspend()  # before its children are listed: it makes no more of them
+            stopped += postmaster.children()
+            _signal(stopped, signal.SIGSTOP)
+            yield
+        finally:
+            _signal(stopped, signal.SIGCONT)
+
     def _start(self, port: int) -> bool:
         own = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": str(self._base)}
         options = [f"--{name}={value}" for name, value in {**self._settings, **own}.items()]
@@ -186,6 +200,12 @@ class PostgresServer:
         self.stop(immediate=True)
         self.port = before
         return False
+
+
+def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def _drop(name: str) -> sql.Composed:

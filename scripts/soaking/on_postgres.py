@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
-from contextlib import suppress
 from functools import partial
 from typing import Final
 
-import psutil
 import psycopg
 
-from heavyjobs.testing.postgres import PostgresServer
 from soaking.databases import Database
 from soaking.plan import Fault
 
@@ -38,7 +34,8 @@ async def inflict(fault: Fault, database: Database) -> bool:
         case "server crashed":
             await asyncio.to_thread(partial(database.server.restart, immediate=True))
         case "server stopped for a while":
-            await _stop(database.server, fault.seconds)
+            with database.server.standing_still():
+                await asyncio.sleep(fault.seconds)
         case "tables locked":
             await _lock(database.url, _TABLES, fault.seconds)
         case _:
@@ -57,19 +54,3 @@ async def _lock(url: str, statement: str, seconds: float) -> None:
         await connection.execute(statement.encode())
         await asyncio.sleep(seconds * random.uniform(0.8, 1.0))  # noqa: S311 - guards nothing
         await connection.rollback()
-
-
-async def _stop(server: PostgresServer, seconds: float) -> None:
-    postmaster = psutil.Process(int((server.socket_folder / "data" / "postmaster.pid").read_text("ascii").split()[0]))
-    stopped = [postmaster, *postmaster.children(recursive=True)]
-    try:
-        _signal(stopped, signal.SIGSTOP)
-        await asyncio.sleep(seconds)
-    finally:
-        _signal(stopped, signal.SIGCONT)
-
-
-def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:
-    for process in processes:
-        with suppress(psutil.Error):
-            process.send_signal(number)

@@ -8,13 +8,12 @@ import asyncio
 import random
 import signal
 import sqlite3
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 
 from heavyjobs import Client
@@ -76,42 +75,34 @@ class Stage:
             self._daemons[which] = self._start(which)
             return
         ways = {"stopped": self._stopped, "network": self._unheard, "database": self._database_gone}
-        async with ways[kind](which):
+        with ways[kind](which):
             await asyncio.sleep(seconds)  # not to wait for anything: the length is the fault
 
-    @asynccontextmanager
-    async def _stopped(self, which: int) -> AsyncGenerator[None]:
+    @contextmanager
+    def _stopped(self, which: int) -> Generator[None]:
         self._daemons[which].signal(signal.SIGSTOP)
-        yield
-        self._daemons[which].signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._daemons[which].signal(signal.SIGCONT)
 
-    @asynccontextmanager
-    async def _unheard(self, which: int) -> AsyncGenerator[None]:
+    @contextmanager
+    def _unheard(self, which: int) -> Generator[None]:
         self._proxies[which].freeze()
-        yield
-        self._proxies[which].thaw()
-
-    @asynccontextmanager
-    async def _database_gone(self, _which: int) -> AsyncGenerator[None]:
-        if self._server is None:
-            connection = sqlite3.connect(urlsplit(self._url).path, isolation_level=None, timeout=10)
-            connection.execute("BEGIN IMMEDIATE")
+        try:
             yield
-            connection.execute("ROLLBACK")
-            connection.close()
+        finally:
+            self._proxies[which].thaw()
+
+    @contextmanager
+    def _database_gone(self, _which: int) -> Generator[None]:
+        if self._server is not None:
+            with self._server.standing_still():
+                yield
         else:
-            postmaster = postmaster_of(self._server)
-            processes = [postmaster, *postmaster.children()]
-            for process in processes:
-                process.suspend()
-            yield
-            for process in processes:
-                process.resume()
-
-
-def postmaster_of(server: PostgresServer) -> psutil.Process:
-    pid, *_ = (server.socket_folder / "data" / "postmaster.pid").read_text().split()
-    return psutil.Process(int(pid))
+            with closing(sqlite3.connect(urlsplit(self._url).path, isolation_level=None, timeout=30)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                yield
 
 
 def plan(seed: int, kinds: Sequence[str], *, cuts: int) -> Iterator[tuple[str, int, float]]:
