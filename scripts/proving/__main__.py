@@ -45,7 +45,8 @@ def tests(folder: Path, quick: bool) -> list[Row]:  # noqa: FBT001 - one shape f
     answer = folder / "tests.json"
     more: Mapping[str, str] = {} if quick else {"HEAVYJOBS_SEEDS": "10000", "HEAVYJOBS_EXAMPLES": "1000"}
     witness = ["-p", "proving.witness", "--witness", str(answer), "--timeout", "7200"]
-    _run([sys.executable, "-m", "pytest", "-q", *witness, "--numprocesses", "2", "--dist", "loadfile"], more)
+    spread = ["--numprocesses", "2", "--dist", "loadfile", "--no-loadscope-reorder"]  # as scripts/test does
+    _run([sys.executable, "-m", "pytest", "-q", *witness, *spread], more)
     return of_tests(answer)
 
 
