@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
+
+import psutil
 
 from soaking import witness
 from soaking.cast import STEADY
@@ -39,10 +42,10 @@ def strike(stage: Stage, figures: Figures) -> None:
         figures.outlived_seconds = max([figures.outlived_seconds, *(death.outlived or 0.0 for death in host.deaths)])
         for stray in host.strays:
             stage.diary.wrong("orphan", stray)
-    left = carrying(SOAK, stage.soak)
-    for process in left:
-        stage.diary.wrong("orphan", f"after draining: {' '.join(process.cmdline())[:120]} ({process.pid})")
-        process.kill()
+    for process in carrying(SOAK, stage.soak):
+        with suppress(psutil.NoSuchProcess):  # it has gone by itself meanwhile
+            stage.diary.wrong("orphan", f"after draining: {' '.join(process.cmdline())[:120]} ({process.pid})")
+            process.kill()
     for path in stage.scratch.iterdir():
         stage.diary.wrong("scratch", f"{path.name} was left behind")
 

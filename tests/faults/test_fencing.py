@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
+import psutil
 import pytest
 
 from heavyjobs import Client
@@ -113,7 +115,8 @@ async def taken_over_and_woken(
     before = await rows(url)
 
     for one in stopped.family():
-        one.resume()
+        with suppress(psutil.NoSuchProcess):
+            one.resume()
     await stopped.says("session is over")
     stopped.signal(signal.SIGTERM)
     await stopped.ended()

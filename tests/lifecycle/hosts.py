@@ -34,6 +34,9 @@ TESTED_BY: Final = "TESTED_BY"
 
 WORK: Final = "tests.lifecycle.work"
 
+GOES_ON_SECONDS: Final = 0.05
+"""For how long a process that was stopped while it held a lock may go on before it is stopped anew."""
+
 CALM: Final[Mapping[str, Any]] = {"tick_every": "100ms", "poll_every": "200ms", "drain": "0s", "cpus": 100, "memory": "100GiB"}
 """Quick to hear, but slow to judge: a busy machine must not make a test fail."""
 
@@ -145,7 +148,7 @@ class Daemon:
         return carrying(TESTED_BY, self._name)
 
     def guardian(self) -> psutil.Process:
-        (found,) = [process for process in self.family() if "heavyjobs.slots.guardian" in process.cmdline()]
+        (found,) = [process for process in self.family() if "heavyjobs.slots.guardian" in _command(process)]
         return found
 
     def workers(self) -> set[psutil.Process]:
@@ -154,7 +157,7 @@ class Daemon:
 
     def server(self) -> psutil.Process:
         """What forks the workers."""
-        servers = [process for process in self.family() if "forkserver" in " ".join(process.cmdline())]
+        servers = [process for process in self.family() if "forkserver" in _command(process)]
         return min(servers, key=psutil.Process.create_time)
 
     async def stand_still(self, client: Client) -> None:
@@ -166,6 +169,7 @@ class Daemon:
                     await client.submit(Nap(until=Path("/")))
             except (TimeoutError, OSError):
                 self.signal(signal.SIGCONT)
+                await asyncio.sleep(GOES_ON_SECONDS)  # or it is stopped again before it could let go
             else:
                 return
 
@@ -188,6 +192,13 @@ def lives(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+def _command(process: psutil.Process) -> str:
+    """Its command line; empty once it has gone."""
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def _is_program(process: psutil.Process) -> bool:
