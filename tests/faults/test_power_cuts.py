@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.power.cutting import Cut, cuts, recorded
+from tests.faults.power.cutting import Cut, cuts, recorded, recording_in
 from tests.faults.power.disk import Keeps
 from tests.faults.power.recording import FolderSynced, Removed, Synced, Truncated
 
@@ -25,7 +25,8 @@ async def test_after_a_power_cut_everything_that_was_promised_is_there_and_work_
 
     seen = [cut async for cut in cuts(events, seed=seed, times=CUTS)]
 
-    assert [cut for cut in seen if cut.wrong] == []
+    again = f"python -m tests.faults.power.cutting {recording_in(tmp_path, seed=seed)} {seed} {CUTS}"
+    assert [cut for cut in seen if cut.wrong] == [], f"the recording is kept; see it again: {again}"
     assert len(seen) == CUTS
     record_property("figure: power cuts", CUTS)
     assert Counter(cut.keeps for cut in seen).keys() == set(Keeps)

@@ -1,4 +1,10 @@
-"""Cut the power at many points of one recording, and look at what each cut has left."""
+"""Cut the power at many points of one recording, and look at what each cut has left.
+
+    python -m tests.faults.power.cutting RECORDING SEED TIMES
+
+cuts a kept recording again as a test did. To record anew with its seed gives another recording: two stores work at once, in an
+order that no seed decides.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +38,14 @@ class Cut:
     wrong: Sequence[str]
 
 
+def recording_in(folder: Path, *, seed: int) -> Path:
+    """Where `recorded` keeps it."""
+    return folder / f"recording-{seed}"
+
+
 def recorded(folder: Path, *, seed: int, steps: int, bug: str | None = None) -> Sequence[Event]:
     """Let a store work in a process of its own, and record what it does to its files."""
-    recording = folder / f"recording-{seed}"
+    recording = recording_in(folder, seed=seed)
     url = f"sqlite:///{folder}/worked-{seed}.db"
     argv: list[str | Path] = [
         sys.executable,
@@ -82,3 +93,13 @@ async def _left(files: dict[str, bytes], promises: Promises) -> list[str]:
 
 def _database(name: str) -> str:
     return name.removesuffix("-wal").removesuffix("-journal")
+
+
+async def _cut_again(recording: Path, *, seed: int, times: int) -> None:
+    async for cut in cuts(load(recording), seed=seed, times=times):
+        if cut.wrong:
+            print(cut)  # noqa: T201 - the answer
+
+
+if __name__ == "__main__":
+    asyncio.run(_cut_again(Path(sys.argv[1]), seed=int(sys.argv[2]), times=int(sys.argv[3])))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from random import Random
+from itertools import count
 from typing import Any
 from unittest.mock import patch
 
@@ -24,10 +24,9 @@ from tests.faults.power.work import LOG_MAX_BYTES, work
 def _live(url: str, seed: int) -> None:
     _print({"pid": os.getpid()})
     told = Told(_print)
-    rng = Random(seed)  # noqa: S311 - chooses what to try
     with patch.object(connecting, "LOG_MAX_BYTES", LOG_MAX_BYTES):
-        while True:
-            asyncio.run(work(url, told, rng, steps=20))
+        for life in count():
+            asyncio.run(work(url, told, seed=f"{seed}, life {life}", steps=20))
 
 
 def _print(says: dict[str, Any]) -> None:

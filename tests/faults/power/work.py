@@ -32,12 +32,16 @@ POLICY: Final = Policy(attempts=3, backoff_seconds=0.0)
 ENDINGS: Final = (*[Ending.SUCCEEDED] * 5, Ending.RAISED, Ending.FAILED, Ending.CRASHED, Ending.HANDED_BACK)
 
 
-async def work(url: str, told: Told, rng: Random, *, steps: int) -> None:
-    """A life of the application, with a coordinator that is left without a word at its end: the next life finds its claims."""
+async def work(url: str, told: Told, *, seed: str, steps: int) -> None:
+    """A life of the application, with a coordinator that is left without a word at its end: the next life finds its claims.
+
+    Each draws from a chance of its own: what one tries does not hang on how quickly the other goes on.
+    """
+    of_application, of_coordinator = (Random(f"{who} {seed}") for who in ("application", "coordinator"))  # noqa: S311
     async with SqliteStore(url) as store, SqliteStore(url) as host:
         await store.migrate()
-        application = asyncio.create_task(_Application(store, told, rng).run(steps))
-        await _Coordinator(host, told, rng).run(until=application)
+        application = asyncio.create_task(_Application(store, told, of_application).run(steps))
+        await _Coordinator(host, told, of_coordinator).run(until=application)
         await application
 
 
@@ -230,10 +234,9 @@ def record(recording: Path, url: str, *, seed: int, steps: int, bug: str | None 
     """Two lives one after the other, recorded."""
     recorder = Recorder()
     told = Told(lambda says: recorder.events.append(Remark(says)))
-    rng = Random(seed)  # noqa: S311 - chooses what to try
     with patch.object(connecting, "LOG_MAX_BYTES", LOG_MAX_BYTES), planted(bug):
-        for _ in range(2):
-            asyncio.run(work(url, told, rng, steps=steps))
+        for life in range(2):
+            asyncio.run(work(url, told, seed=f"{seed}, life {life}", steps=steps))
     save(recorder.events, recording)
 
 
