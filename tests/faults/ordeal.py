@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from heavyjobs import Client
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.job import AnyJob
-from heavyjobs.model import Ending
+from heavyjobs.model import Ending, JobState
 from heavyjobs.store import open_store
 from heavyjobs.store.histories import examine_store
-from heavyjobs.store.protocol import StoreOptions
-from tests.lifecycle.asking import AnyHandle, endings, said, texts
+from heavyjobs.store.protocol import Filter, Store, StoreOptions
+from tests.lifecycle.asking import AnyHandle, endings, said, texts, until
 from tests.lifecycle.hosts import coordinating
 from tests.lifecycle.work import AsyncFamily, AsyncNap, Family, Note, Ticker
 
@@ -124,8 +124,15 @@ async def ordeal(url: str, folder: Path, *, directly: str | None = None, **how: 
 
 
 async def sound(url: str, accepted: Sequence[AnyHandle]) -> None:
-    """The whole history that the database tells is one that may be."""
+    """The whole history that the database tells is one that may be, once everything has ended."""
     async with open_store(url) as store:
+        with suppress(AssertionError):  # what goes on for ever is named below
+            await until(lambda: _at_rest(store))
         report = await examine_store(store, accepted={handle.id for handle in accepted}, settled=True)
         assert not report.found, "\n".join(map(str, report.findings))
         assert report.jobs >= len(accepted)
+
+
+async def _at_rest(store: Store) -> bool:
+    """Whether nothing is under way: also of what was stored, but not acknowledged, so that nobody waits for it."""
+    return not await store.list(Filter(states=[state for state in JobState if not state.ended], limit=1))
