@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.process import BaseProcess
@@ -121,6 +122,8 @@ def _forked(
     given: child.Pipes, options: events.WorkerOptions, preload: tuple[str, ...], *, lane: bool
 ) -> tuple[ProcessPoolExecutor, Future[int], BaseProcess, int]:
     context = _Workers(given, events.WORKER_OPTIONS.dump_json(options), lane)
+    # Not confined, and so not marked as what a dead coordinator has left: it is what then removes the executors' semaphores.
+    resource_tracker.ensure_running()
     with _starting, confining(options.confinement):
         sockets_folder()
         context.set_forkserver_preload([*_PRELOAD, *preload])

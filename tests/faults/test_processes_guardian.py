@@ -98,6 +98,25 @@ async def test_who_takes_the_jobs_of_a_dead_coordinator_on_its_host_ends_what_th
     assert await endings(client, film) == [Ending.FORFEITED, Ending.SUCCEEDED]
 
 
+@linux_only
+async def test_a_coordinator_that_is_killed_leaves_no_semaphore(client: Client, url: str, tmp_path: Path) -> None:
+    film = await client.submit(Film(path=tmp_path / "done", number=1, until=tmp_path / "go"))
+    with Daemon(tmp_path / "host", url, **HASTY) as daemon:
+        await said(film, "filming")
+        family, semaphores = daemon.family(), semaphores_of(daemon.process.pid)
+
+        daemon.signal(signal.SIGKILL)
+
+        await gone(family, within=20)
+        assert semaphores, "the executors have some"
+        assert [path for path in semaphores if path.exists()] == []
+
+
+def semaphores_of(pid: int) -> set[Path]:
+    mapped = {Path(words[5]) for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if len(words := line.split()) > 5}
+    return {path for path in mapped if path.name.startswith("sem.")}
+
+
 def fled(daemon: Daemon) -> set[psutil.Process]:
     return {process for process in daemon.programs() if process.name() == "sleep" and os.getsid(process.pid) == process.pid}
 
