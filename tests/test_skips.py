@@ -20,6 +20,7 @@ WHERE: Final = {
     "slots/test_tree.py",
     "test_lifeline.py",
     "test_logs.py",
+    "testing/test_pooler_binaries.py",
 }
 """Which tests need more than any machine has: root's rights, or Linux. Whoever adds one, adds it here."""
 

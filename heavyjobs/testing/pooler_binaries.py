@@ -61,8 +61,9 @@ def find_pgbouncer() -> Program:
 
 
 def _cached() -> Program:
-    events = sorted(CACHE.glob("usr/lib/*/libevent-*.so*"))
-    return Program(CACHE / "usr/sbin/pgbouncer", events[0].parent if events else None)
+    unpacked = CACHE / "unpacked"
+    events = sorted(unpacked.glob("usr/lib/*/libevent-*.so*"))
+    return Program(unpacked / "usr/sbin/pgbouncer", events[0].parent if events else None)
 
 
 @contextmanager
@@ -75,35 +76,44 @@ def _alone() -> Generator[None]:
 
 
 def _fetch() -> None:
-    """Download the packages of Debian's archive, as the machine's own lists name them, and unpack them."""
+    """Download the packages of Debian's archive and unpack them; whoever is killed here leaves no half of a cache."""
+    desk = CACHE / "fetching"
+    shutil.rmtree(desk, ignore_errors=True)
+    for folder in ("lists/partial", "apt/archives/partial", "unpacked"):
+        (desk / folder).mkdir(parents=True)
     try:
-        if not _download():
-            _run("apt-get", "-q", "update")
-            _download(must=True)
-        for package in CACHE.glob("*.deb"):
-            _run("dpkg", "-x", package, CACHE)
+        _download(desk)
+        for package in desk.glob("*.deb"):
+            _run("dpkg", "-x", package, desk / "unpacked", at=desk)
+        (desk / "unpacked").rename(CACHE / "unpacked")
     except (OSError, subprocess.SubprocessError) as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1:]
         raise PoolerMissing(
             f"no pgbouncer in PATH or /usr/sbin, and Debian's package could not be fetched ({' '.join(said)});"
             " install it: apt install pgbouncer"
         ) from error
+    finally:
+        shutil.rmtree(desk, ignore_errors=True)
 
 
-def _download(*, must: bool = False) -> bool:
+def _download(desk: Path) -> None:
+    """As the machine's own lists name the packages; where these are old or empty, as lists of our own: no root is needed."""
     try:
-        libraries = _LIBRARIES.findall(_run("apt-cache", "depends", "pgbouncer"))
-        _run("apt-get", "-q", "download", "pgbouncer", *libraries)
+        _packages(desk)
     except subprocess.CalledProcessError:
-        if must:
-            raise
-        return False
-    return True
+        own = ("-o", f"Dir::State::lists={desk / 'lists'}", "-o", f"Dir::Cache={desk / 'apt'}")
+        _run("apt-get", *own, "-q", "update", at=desk)
+        _packages(desk, *own)
 
 
-def _run(*argv: str | Path) -> str:
+def _packages(desk: Path, *options: str) -> None:
+    libraries = _LIBRARIES.findall(_run("apt-cache", *options, "depends", "pgbouncer", at=desk))
+    _run("apt-get", *options, "-q", "download", "pgbouncer", *libraries, at=desk)
+
+
+def _run(*argv: str | Path, at: Path) -> str:
     return subprocess.run(  # noqa: S603 - our own words
-        argv, cwd=CACHE, capture_output=True, text=True, check=True, timeout=FETCH_SECONDS
+        argv, cwd=at, env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True, check=True, timeout=FETCH_SECONDS
     ).stdout
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from heavyjobs.testing import pooler_binaries
 from heavyjobs.testing.pooler import Pooler, pooler
-from heavyjobs.testing.pooler_binaries import PoolerMissing, find_pgbouncer
 from heavyjobs.testing.postgres import PostgresServer, PostgresServerError
 
 
@@ -41,15 +38,6 @@ def test_a_setting_that_it_refuses_is_told_with_its_log(postgres: PostgresServer
 def test_nobody_comes_in_without_the_password(postgres: PostgresServer) -> None:
     with pooler(postgres) as between, pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(f"postgresql://postgres@127.0.0.1:{between.port}/postgres", passfile="/dev/null")
-
-
-def test_without_one_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(pooler_binaries, "CACHE", tmp_path / "cache")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
-
-    with pytest.raises(PoolerMissing, match="apt install pgbouncer"):
-        find_pgbouncer()
 
 
 def test_it_is_gone_when_its_process_is_killed(postgres: PostgresServer) -> None:
