@@ -30,6 +30,7 @@ from heavyjobs.testing.postgres_user import PostgresServerError, ServerUser, ser
 
 START_SECONDS: Final = 20.0
 STOP_SECONDS: Final = 10.0
+_PORT_TRIES: Final = 5
 
 QUICK: Final[Mapping[str, str]] = {
     "pool_mode": "transaction",
@@ -53,7 +54,7 @@ class Pooler:
     def __init__(
         self, server: PostgresServer, *, base: Path, program: Program, owner: ServerUser, settings: Mapping[str, str]
     ) -> None:
-        self.port: Final = free_port()
+        self.port = 0
         self._login: Final = urlsplit(server.url)
         self._base: Final = base
         self._program: Final = program
@@ -63,8 +64,7 @@ class Pooler:
 
     def url_of(self, database: str) -> str:
         """A database of the server, by way of the pooler."""
-        user, _, _ = self._login.netloc.rpartition("@")
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+        return self._url_at(self.port, database)
 
     @property
     def log(self) -> str:
@@ -77,20 +77,16 @@ class Pooler:
             console.execute(words)
 
     def start(self) -> None:
-        """Start it, on the port it had before.
+        """Start it, on the port it had before, or at first on a free one.
 
         Raises:
             PostgresServerError: with the end of its log.
         """
-        config = self._write()
-        argv = self._program.argv(config)
-        self._process = self._owner.start(argv, cwd=self._base, log=self._base / "log")
-        deadline = time.monotonic() + START_SECONDS
-        while self._process.poll() is None and time.monotonic() < deadline:
-            with suppress(psycopg.OperationalError), psycopg.connect(self.url_of("postgres"), connect_timeout=2):
+        for _ in range(_PORT_TRIES):
+            port = self.port or free_port()
+            if self._start(port):
+                self.port = port
                 return
-            time.sleep(0.02)
-        self.stop()
         raise PostgresServerError(f"pgbouncer did not start:\n{self.log[-2000:]}")
 
     def stop(self) -> None:
@@ -106,12 +102,28 @@ class Pooler:
         self.stop()
         self.start()
 
-    def _write(self) -> Path:
+    def _start(self, port: int) -> bool:
+        """Whether it serves there: somebody else may have taken the port meanwhile."""
+        argv = self._program.argv(self._write(port))
+        self._process = self._owner.start(argv, cwd=self._base, log=self._base / "log")
+        deadline = time.monotonic() + START_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            with suppress(psycopg.OperationalError), psycopg.connect(self._url_at(port, "postgres"), connect_timeout=2):
+                return True
+            time.sleep(0.02)
+        self.stop()
+        return False
+
+    def _url_at(self, port: int, database: str) -> str:
+        user, _, _ = self._login.netloc.rpartition("@")
+        return f"postgresql://{user}@127.0.0.1:{port}/{database}"
+
+    def _write(self, port: int) -> Path:
         users, config = self._base / "users", self._base / "ini"
         login = f'"{self._login.username}" "{unquote(self._login.password or "")}"\n'
         own = {
             "listen_addr": "127.0.0.1",
-            "listen_port": str(self.port),
+            "listen_port": str(port),
             "unix_socket_dir": "",
             "auth_type": "scram-sha-256",
             "auth_file": str(users),
