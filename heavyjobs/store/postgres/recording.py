@@ -39,7 +39,8 @@ async def record(
     talk: Talk, session: UUID, *, progress: Sequence[Progress], logs: Sequence[LogChunk], ends: Sequence[End]
 ) -> Recorded:
     """Everything is sent at once; whether the session still had a say is looked at before the commit."""
-    ends = sorted(ends, key=lambda end: end.progress.claim.job.int)  # in one order; a cancel has another, and who meets one is done again
+    # In one order; a cancel has another, and whoever meets one is done again.
+    ends = sorted(ends, key=lambda end: end.progress.claim.job.int)
     ending = {end.progress.claim for end in ends}
     every = [*progress, *(end.progress for end in ends)]
     latest = {news.claim: news for news in every}
