@@ -30,6 +30,7 @@ from tests.simulation.customers import Customer, Orders
 from tests.simulation.faults import Fault
 from tests.simulation.hosts import Host
 from tests.simulation.loop import ProcessLoop
+from tests.simulation.plots import Plot
 from tests.simulation.scripts import Script, some_long_script, some_script
 from tests.simulation.stores import Network
 from tests.simulation.timing import FASTEST, FORFEIT_AFTER_SECONDS, SLOWEST
@@ -94,6 +95,18 @@ def rehearse(scripts: Sequence[Script], *, seed: int = 0) -> Report:
         return stage.report(seed, Mode.LIVENESS)
 
 
+def stage_plot(plot: Plot, seed: int) -> Report:
+    """Let three hosts do long jobs while this is done to them, and nothing else."""
+    with _world(f"{plot.__name__} {seed}") as world:
+        stage = Stage(world, hosts=3, siege=True)
+        try:
+            stage.run_plot(plot)
+            stage.checks.at_the_end(settled=False)
+        finally:
+            stage.bury()
+        return stage.report(seed, Mode.SAFETY)
+
+
 @contextmanager
 def _world(seed: str) -> Generator[World]:
     """A world from whose chance and time the jitter and the ids of the code under test come too."""
@@ -118,9 +131,10 @@ class Stage:
 
     Args:
         hosts: how many; by chance 1 to 4.
+        siege: whether one of them is under siege; by chance if it is not said.
     """
 
-    def __init__(self, world: World, *, hosts: int | None = None) -> None:
+    def __init__(self, world: World, *, hosts: int | None = None, siege: bool | None = None) -> None:
         self._world = world
         self._network = Network()
         self._mischief = Mischief()
@@ -133,7 +147,7 @@ class Stage:
         hosts = hosts or world.random.choice((1, 2, 2, 3, 3, 4))
         self._hosts = [self._new_host(number) for number in range(1, hosts + 1)]
         self._customers = [self._new_customer(number) for number in range(1, world.random.randint(1, 2) + 1)]
-        self._weather = Weather(world, self._hosts, self._customers, self._network, self._mischief)
+        self._weather = Weather(world, self._hosts, self._customers, self._network, self._mischief, siege=siege)
         self._stretch = world.random.choice((1.0, 1.0, 4.0))
 
     def _new_computer(self, name: str) -> Computer:
@@ -195,6 +209,15 @@ class Stage:
             self._customers[0].order(script)
         self._world.run(5.0)
         self._world.run(SETTLING_SECONDS, done=self._all_settled)
+
+    def run_plot(self, plot: Plot) -> None:
+        """Fewer jobs than there are slots, so that whoever may take one does so at once."""
+        for host in self._hosts:
+            host.start()
+        for _ in self._hosts:
+            self._world.after(self._world.between(0.0, 3.0), self._order)
+        plot(self._world, self._hosts, self._network)
+        self._world.run(STORM_SECONDS[Mode.SAFETY])
 
     def report(self, seed: int, mode: Mode) -> Report:
         world, jobs = self._world, self._database.tables.jobs.values()

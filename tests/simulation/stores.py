@@ -50,12 +50,17 @@ Applied: TypeAlias = Callable[[Call], None]
 
 @dataclass(slots=True)
 class Network:
-    """What may go wrong between all processes and the database, as probabilities of each call or hint."""
+    """What may go wrong between all processes and the database, as probabilities of each call or hint.
+
+    Attributes:
+        last_word_patience: how late such an answer comes, in parts of the time after which a call is given up.
+    """
 
     refused: float = 0.0
     lost_answer: float = 0.0
     slow: float = 0.0
     last_word: float = 0.0
+    last_word_patience: tuple[float, float] = (0.7, 0.9)
     late_commit: float = 0.0
     conflict: float = 0.0
     hint_lost: float = 0.0
@@ -164,7 +169,7 @@ class Reached:
             self._applied(Call(verb, args, named, result, self._loop, sent_at, certain))
         way = self._world.between(0.2, TIMEOUT_SECONDS) if fate == "slow answer" else self._way()
         if verb == "tick" and self._loop.computer.besieged and self._world.chance(self._network.last_word):
-            way = self._world.between(0.7, 0.9) * TIMEOUT_SECONDS
+            way = self._world.between(*self._network.last_word_patience) * TIMEOUT_SECONDS
             self._world.after(way + 0.001, self._cut_off)
         if self._loop.computer.cut_off or fate == "late commit":
             return

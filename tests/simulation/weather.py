@@ -38,12 +38,22 @@ SHORT_TO_LONG_SECONDS: Final = (0.3, 1.5, 4.0, 7.0, 12.0, 20.0)
 class Weather:
     """Makes faults until `calm`.
 
+    Args:
+        siege: by chance if it is not said.
+
     Attributes:
         siege: one host is cut off, stopped or asleep for longer than others wait for it, and that is nearly all.
     """
 
     def __init__(
-        self, world: World, hosts: Sequence[Host], customers: Sequence[Customer], network: Network, mischief: Mischief
+        self,
+        world: World,
+        hosts: Sequence[Host],
+        customers: Sequence[Customer],
+        network: Network,
+        mischief: Mischief,
+        *,
+        siege: bool | None = None,
     ) -> None:
         self._world = world
         self._hosts = hosts
@@ -65,7 +75,7 @@ class Weather:
             self._drain_twice,
             self._kill_a_customer,
         ]
-        self.siege = len(hosts) > 1 and world.chance(0.4)
+        self.siege = len(hosts) > 1 and world.chance(0.4) if siege is None else siege
         self._happenings = [one for one in happenings if world.chance(0.5)]
         self._every_seconds = world.random.choice((1.5, 4.0, 10.0))
         if self.siege:
