@@ -243,7 +243,7 @@ def test_what_it_left_in_its_own_group_ends_with_it() -> None:
     with python("import os, time\npid = os.fork()\nif not pid: time.sleep(1000)\nprint(pid)") as lines:
         (pid,) = map(int, lines)
 
-    assert gone(pid, within_seconds=5)
+    assert gone(pid, within_seconds=20)
 
 
 @pytest.mark.parametrize("line", range(0, 400, 9))

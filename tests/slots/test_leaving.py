@@ -103,7 +103,7 @@ async def test_an_idle_worker_leaves_when_its_pipe_ends(worker: WorkerProcess) -
     os.close(worker._down)
     worker._down = os.open(os.devnull, os.O_WRONLY)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await worker.over.wait()
     assert not lives(worker.root.pid)
 
