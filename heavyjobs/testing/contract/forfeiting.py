@@ -119,7 +119,7 @@ class Forfeiting(Harness):
 
     async def test_a_forfeited_attempt_waits_its_backoff(self, store: Store, session: UUID) -> None:
         silent = await register(store)
-        claim = await running(store, silent, new_job(policy=Policy(backoff_seconds=100.0)))
+        claim = await running(store, silent, new_job(policy=Policy(backoff_seconds=1000.0, backoff_max_seconds=1000.0)))
         await record(store, silent, progress=[news(claim)])
 
         await forfeit(store, session, silent)
@@ -127,7 +127,7 @@ class Forfeiting(Harness):
         assert await state_of(store, claim.job) is JobState.SCHEDULED
         _, seconds = await store.promote(limit=10)
         assert seconds is not None
-        assert 70 < seconds <= 75  # 100 s, with a jitter of 0.5 between half and all of it
+        assert 700 < seconds <= 750  # 1000 s, with a jitter of 0.5 between half and all of it
 
     async def test_a_poison_job_runs_out_of_attempts(self, store: Store, session: UUID) -> None:
         [job] = await submit(store, new_job(policy=Policy(attempts=2, backoff_seconds=0.0), unique_key="k"))
