@@ -16,6 +16,7 @@ WHERE: Final = {
     "faults/disks.py",
     "faults/test_processes_guardian.py",
     "faults/test_processes_kernel.py",
+    "poolers.py",
     "security/test_confinement.py",
     "slots/test_tree.py",
     "test_lifeline.py",

@@ -13,10 +13,10 @@ from heavyjobs.errors import StoreUnavailable
 from heavyjobs.store.postgres import PostgresStore
 from heavyjobs.store.protocol import StoreOptions
 from heavyjobs.testing.contract.harness import chunk, end, record, register, running
-from heavyjobs.testing.pooler import pooler
 from heavyjobs.testing.postgres import PostgresServer
 from heavyjobs.testing.proxy import FaultyProxy
 from tests.lifecycle.asking import until
+from tests.poolers import pooler
 
 SECONDS = 60.0
 

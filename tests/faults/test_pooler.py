@@ -12,12 +12,13 @@ from heavyjobs import Client, JobCancelled
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.model import Ending, JobState
 from heavyjobs.store.protocol import StoreOptions
-from heavyjobs.testing.pooler import Pooler, pooler
+from heavyjobs.testing.pooler import Pooler
 from heavyjobs.testing.postgres import PostgresServer
 from tests.faults.ordeal import ordeal, sound
 from tests.lifecycle.asking import endings, said, texts
 from tests.lifecycle.hosts import HASTY, Daemon, coordinating, gone
 from tests.lifecycle.work import AsyncFamily, Count, Family, Film, Flaky, Nap
+from tests.poolers import pooler
 
 
 @pytest.fixture(scope="module")

@@ -27,8 +27,9 @@ from heavyjobs.testing.contract import (
     waking,
 )
 from heavyjobs.testing.contract.harness import register, submit
-from heavyjobs.testing.pooler import Pooler, pooler
+from heavyjobs.testing.pooler import Pooler
 from heavyjobs.testing.postgres import PostgresServer
+from tests.poolers import pooler
 from tests.store.test_postgres import TestPostgres as Direct
 
 

@@ -11,6 +11,12 @@ import pytest
 
 from heavyjobs.testing.pooler import Pooler, pooler
 from heavyjobs.testing.postgres import PostgresServer, PostgresServerError
+from tests.poolers import need_pgbouncer
+
+
+@pytest.fixture(autouse=True, scope="module")
+def found() -> None:
+    need_pgbouncer()
 
 
 def test_transactions_of_one_client_go_to_whatever_session_is_free_and_a_restart_keeps_the_address(
