@@ -30,7 +30,7 @@ async def test_a_coordinator_that_was_stopped_changes_nothing_any_more(client: C
         workers = stopped.workers()
         await stopped.stand_still(client)
 
-        await gone(workers, within=10)
+        await gone(workers, within=30)
 
         await taken_over_and_woken(client, url, tmp_path, stopped, zombies)
         assert acts_of(tmp_path, attempt=1) == set(), "their workers were gone before they could act"
@@ -47,7 +47,7 @@ async def test_workers_that_nobody_could_end_change_nothing_either(client: Clien
 
         await taken_over_and_woken(client, url, tmp_path, stopped, zombies, acting=True)
 
-        await gone(workers, within=10)
+        await gone(workers, within=30)
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -64,7 +64,7 @@ async def test_a_coordinator_that_wakes_up_without_a_guardian_ends_its_workers_i
 
         await taken_over_and_woken(client, url, tmp_path, stopped, zombies, acting=True)
 
-        await gone(workers, within=10)
+        await gone(workers, within=30)
 
 
 @pytest.mark.fault("fencing: a coordinator and its guardian are stopped, and another on their host takes the jobs")

@@ -40,7 +40,7 @@ async def test_a_guardian_ends_c_code_that_looks_at_nothing(
 
         daemon.signal(number)
 
-        await gone(workers, within=10)
+        await gone(workers, within=30)
 
 
 @linux_only
@@ -56,7 +56,7 @@ async def test_what_forks_workers_ends_what_has_fled_when_coordinator_and_guardi
 
         await killed_with(daemon.guardian(), daemon=daemon)
 
-        await gone(family, within=10)
+        await gone(family, within=30)
 
 
 @linux_only
@@ -73,7 +73,7 @@ async def test_the_kernel_ends_workers_and_their_programs_when_nobody_of_ours_is
 
         await killed_with(daemon.guardian(), daemon.server(), daemon=daemon)
 
-        await gone(family - far, within=10)
+        await gone(family - far, within=30)
         for process in far:
             assert lives(process), "only whoever takes the job finds it"
             process.kill()

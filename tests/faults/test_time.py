@@ -208,7 +208,7 @@ async def test_a_machine_that_slept_past_its_lease_ends_its_trees_when_it_wakes_
 
         clock.set(wall=HOUR, boot=HOUR)
 
-        await gone(workers, within=15)
+        await gone(workers, within=30)
         (tmp_path / "enough").touch()
         await laptop.says("session is over")
         assert await nap.result(timeout=30) == "rested"
@@ -238,7 +238,7 @@ async def test_a_machine_that_wakes_up_at_work_that_others_have_taken_changes_no
                 process.send_signal(signal.SIGCONT)
 
             await laptop.says("session is over")
-            await until(lambda: laptop.said.count("session begins") == 2)
+            await until(lambda: laptop.said.count("session begins") >= 2)
             assert await nap.job() == before
             assert await endings(client, nap) == [Ending.FORFEITED, Ending.SUCCEEDED]
             await idle(client)
