@@ -100,7 +100,7 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 async def demo(folder: Path, source: Path, video: Path | None) -> None:
     console.print(f"working in {folder}\n")
-    video = video or await asyncio.to_thread(make_clip, folder)
+    clip = await asyncio.to_thread(make_clip, folder) if video is None else video
     async with (
         coordinator(folder),
         Client.open(f"sqlite:///{folder}/jobs.db") as client,
@@ -113,7 +113,7 @@ async def demo(folder: Path, source: Path, video: Path | None) -> None:
             stage = Stage(folder, client, bars)
             async with asyncio.TaskGroup() as both:
                 both.create_task(archives(stage, source))
-                both.create_task(transcode(stage, video))
+                both.create_task(transcode(stage, clip))
     console.print(
         f"\n[green]all outputs were checked[/]; they are in {folder}, with the jobs and their logs in jobs.db;\n"
         "remove it when you have seen enough:",

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from heavyjobs.store.protocol import Store
 from soaking import __main__ as soaking
-from soaking import running, witness
+from soaking import leftovers, running, witness
 from soaking.figures import Figures
 from soaking.hosts import SOAK
 from soaking.jobs import Soaked
@@ -81,7 +81,7 @@ def _fits(job: Soaked) -> bool:
 
 
 def main() -> None:
-    judged, struck = running.judge, running.strike
+    judged, struck = running.judge, leftovers.strike
 
     async def judge(stage: Stage, observer: Store, traffic: Traffic, figures: Figures) -> None:
         await _spoil(stage, traffic)
