@@ -154,3 +154,11 @@ def test_the_server_is_gone_when_its_process_is_killed() -> None:
         time.sleep(0.05)
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url)
+
+
+def test_a_server_that_stood_still_goes_on_also_after_an_error(postgres: PostgresServer) -> None:
+    with pytest.raises(psycopg.OperationalError, match="timeout"), postgres.standing_still():
+        psycopg.connect(postgres.url, connect_timeout=2)
+
+    with psycopg.connect(postgres.url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
