@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import StoreOptions
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.testing.postgres import PostgresServer, postgres_server
 
 _TEMPLATE = "migrated"

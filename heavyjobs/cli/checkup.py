@@ -19,7 +19,7 @@ from heavyjobs.job import kinds
 from heavyjobs.model import CoordinatorRecord, short_id
 from heavyjobs.settings import Settings
 from heavyjobs.settings.shape import physical_memory, processors
-from heavyjobs.store.protocol import Checked, Fit
+from heavyjobs.store.records import Checked, Fit
 from heavyjobs.units import show_bytes, show_seconds
 
 FILES_BASE: Final = 128

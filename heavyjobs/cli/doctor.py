@@ -19,7 +19,7 @@ from heavyjobs.errors import HeavyjobsError, SchemaMismatch
 from heavyjobs.settings import Settings
 from heavyjobs.store import Store, open_store, options_of
 from heavyjobs.store.histories import Report, examine_store
-from heavyjobs.store.protocol import Checked, Fit
+from heavyjobs.store.records import Checked, Fit
 
 MARKS: Final[Mapping[Fit, tuple[str, Colour]]] = {
     Fit.FINE: ("✓", "green"),

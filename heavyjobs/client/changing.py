@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from heavyjobs.client.durations import read_seconds
 from heavyjobs.errors import UsageError
 from heavyjobs.job import JobConfig
-from heavyjobs.store.protocol import Changes
+from heavyjobs.store.records import Changes
 from heavyjobs.units import Duration, Size
 
 

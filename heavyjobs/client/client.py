@@ -22,7 +22,7 @@ from heavyjobs.model import CoordinatorRecord, E, InvocationRecord, JobRecord, J
 from heavyjobs.store import Store, StoreOptions, open_store
 from heavyjobs.store.patience import repeated
 from heavyjobs.store.preparing import prepare_schema
-from heavyjobs.store.protocol import CancelAnswer, Filter, Submitted
+from heavyjobs.store.records import CancelAnswer, Filter, Submitted
 from heavyjobs.store.watching import Watcher, not_found
 from heavyjobs.units import Duration
 

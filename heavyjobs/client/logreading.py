@@ -10,7 +10,8 @@ from uuid import UUID
 
 from heavyjobs.logs import decode_chunk
 from heavyjobs.model import LogLine
-from heavyjobs.store.protocol import Brief, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Brief
 
 CHUNKS_PER_READ: Final = 16
 """At most 1 MiB at a time."""

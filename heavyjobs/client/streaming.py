@@ -17,7 +17,8 @@ from heavyjobs.client.updates import Idle, Logged, Position, Reported, StateChan
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.model import JobState, LogLine, S
 from heavyjobs.store.patience import Patience
-from heavyjobs.store.protocol import Brief, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Brief
 from heavyjobs.store.watching import Watcher, not_found
 from heavyjobs.values import JsonText
 

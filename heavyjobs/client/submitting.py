@@ -12,7 +12,8 @@ from heavyjobs.errors import JobDefinitionError, Unstorable, UsageError
 from heavyjobs.job import Job, JobConfig, kinds
 from heavyjobs.model import E, Policy, R, S, new_id
 from heavyjobs.store.patience import repeated
-from heavyjobs.store.protocol import NewJob, Store, Submitted
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import NewJob, Submitted
 from heavyjobs.units import Duration
 from heavyjobs.values import PARAMETERS_MAX_BYTES, JsonText, encode
 

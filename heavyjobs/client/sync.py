@@ -17,7 +17,7 @@ from heavyjobs.client.updates import Update
 from heavyjobs.job import AnyJob, Job, JobConfig
 from heavyjobs.model import CoordinatorRecord, E, InvocationRecord, JobRecord, JobState, LogLine, Outcome, R, S
 from heavyjobs.store import StoreOptions
-from heavyjobs.store.protocol import CancelAnswer, NewJob, Submitted
+from heavyjobs.store.records import CancelAnswer, NewJob, Submitted
 from heavyjobs.units import Duration
 
 

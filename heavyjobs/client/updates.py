@@ -13,7 +13,7 @@ from typing import Final, Generic, Self, TypeAlias
 
 from heavyjobs.errors import UsageError
 from heavyjobs.model import JobState, LogLine, S
-from heavyjobs.store.protocol import Brief
+from heavyjobs.store.records import Brief
 from heavyjobs.values import JsonText
 
 

@@ -24,7 +24,7 @@ from heavyjobs.coordinator.wants import Held, held_of
 from heavyjobs.model import Bill, Cause, ClaimKey, Ending, JobState, Move, short_id
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from heavyjobs.slots.process import WorkerProcess
-from heavyjobs.store.protocol import CancelOrder, Claimed, End, Progress, Recorded
+from heavyjobs.store.records import CancelOrder, Claimed, End, Progress, Recorded
 
 LANE_DEATHS_FORGIVEN: Final = 3
 """How often a job may be on a lane that goes down, nobody being known to have done it, before it is charged for that."""

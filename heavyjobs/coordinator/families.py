@@ -13,7 +13,8 @@ from heavyjobs.coordinator.lease import Lease
 from heavyjobs.errors import ClaimLost, HeavyjobsError, KeyReused, StoreUnavailable
 from heavyjobs.model import JobRecord, new_id, short_id
 from heavyjobs.store.patience import Patience
-from heavyjobs.store.protocol import NewJob, Store, Submitted
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import NewJob, Submitted
 from heavyjobs.store.watching import Watcher
 from heavyjobs.values import NULL, JsonText, decode
 

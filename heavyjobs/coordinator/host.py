@@ -13,7 +13,7 @@ import psutil
 
 from heavyjobs.model import Session, new_id
 from heavyjobs.processes import started_at
-from heavyjobs.store.protocol import SessionSeen
+from heavyjobs.store.records import SessionSeen
 
 
 def new_session(name: str) -> Session:

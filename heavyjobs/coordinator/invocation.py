@@ -23,7 +23,7 @@ from heavyjobs.model import Bill, Ending, after
 from heavyjobs.slots.bill import Account, Sample
 from heavyjobs.slots.listener import Death
 from heavyjobs.slots.process import WorkerProcess
-from heavyjobs.store.protocol import Claimed, End, Progress
+from heavyjobs.store.records import Claimed, End, Progress
 from heavyjobs.units import show_bytes, show_seconds
 from heavyjobs.values import JsonText
 from heavyjobs.waiting import first_of

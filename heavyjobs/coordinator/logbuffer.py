@@ -8,7 +8,7 @@ from typing import Final
 
 from heavyjobs.logs import encode_lines, join_lines
 from heavyjobs.model import ClaimKey, Source
-from heavyjobs.store.protocol import LOG_CHUNK_MAX_BYTES, LogChunk
+from heavyjobs.store.records import LOG_CHUNK_MAX_BYTES, LogChunk
 
 TAIL_LINES: Final = 200
 """Of what the bound leaves out, this many last lines are kept all the same: the end is what people look for."""

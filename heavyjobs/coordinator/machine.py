@@ -19,7 +19,7 @@ from heavyjobs.slots.pool import start_worker
 from heavyjobs.slots.probe import Asked, Probed, probe
 from heavyjobs.slots.process import WorkerProcess
 from heavyjobs.slots.tree import Root, adopt_orphans, end, end_left_by
-from heavyjobs.store.protocol import SessionSeen
+from heavyjobs.store.records import SessionSeen
 
 
 class Machine:

@@ -20,7 +20,8 @@ from heavyjobs.coordinator.invocation import Invocation
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.model import ClaimKey
 from heavyjobs.store.patience import Patience
-from heavyjobs.store.protocol import End, LogChunk, Progress, Recorded, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import End, LogChunk, Progress, Recorded
 from heavyjobs.waiting import first_of
 
 CADENCE_SECONDS: Final = 0.1

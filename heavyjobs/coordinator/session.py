@@ -35,7 +35,8 @@ from heavyjobs.settings import Settings
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from heavyjobs.slots.probe import Probed
 from heavyjobs.store.patience import Patience
-from heavyjobs.store.protocol import Store, Topic, WakeUp
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Topic, WakeUp
 from heavyjobs.store.watching import Watcher
 from heavyjobs.waiting import first_of
 

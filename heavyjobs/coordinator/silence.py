@@ -9,7 +9,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from uuid import UUID
 
-from heavyjobs.store.protocol import SessionSeen
+from heavyjobs.store.records import SessionSeen
 
 
 @dataclass(frozen=True, slots=True)

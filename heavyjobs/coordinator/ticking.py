@@ -16,7 +16,8 @@ from heavyjobs.coordinator.silence import Silence
 from heavyjobs.errors import SessionFenced, StoreUnavailable
 from heavyjobs.model import Session, short_id
 from heavyjobs.settings import CoordinatorSettings
-from heavyjobs.store.protocol import SessionSeen, Store, Tick
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import SessionSeen, Tick
 from heavyjobs.waiting import first_of
 
 LAST_WRITE_SECONDS: Final = 5.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from heavyjobs.slots.probe import KindSeen
-from heavyjobs.store.protocol import Claimed, Want
+from heavyjobs.store.records import Claimed, Want
 
 LANE: Final = "lane"
 

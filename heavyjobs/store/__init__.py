@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from heavyjobs.errors import ConfigurationError
 from heavyjobs.settings import DatabaseSettings
-from heavyjobs.store.protocol import Store, StoreOptions
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import StoreOptions
 
 __all__ = ["Store", "StoreOptions", "open_store", "options_of"]
 

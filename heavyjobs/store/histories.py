@@ -10,7 +10,8 @@ from uuid import UUID
 
 from heavyjobs.history import Finding, JobHistory, Witness, judge, lost
 from heavyjobs.model import CoordinatorRecord, InvocationRecord, JobRecord
-from heavyjobs.store.protocol import Filter, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Filter
 
 PAGE_JOBS: Final = 200
 AT_ONCE: Final = 4

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from heavyjobs.errors import Unstorable
-from heavyjobs.store.protocol import Changes, Filter, NewJob
+from heavyjobs.store.records import Changes, Filter, NewJob
 from heavyjobs.units import show_bytes
 from heavyjobs.values import visible
 

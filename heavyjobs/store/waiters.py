@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from heavyjobs.model import JobRecord, JobState
-from heavyjobs.store.protocol import Brief
+from heavyjobs.store.records import Brief
 from heavyjobs.waiting import first_of
 
 

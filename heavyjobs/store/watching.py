@@ -23,7 +23,8 @@ from uuid import UUID
 from heavyjobs.errors import HeavyjobsError, JobNotFound, StoreUnavailable
 from heavyjobs.model import JobRecord, short_id
 from heavyjobs.store.patience import Patience
-from heavyjobs.store.protocol import Store, Topic, WakeUp
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Topic, WakeUp
 from heavyjobs.store.waiters import Awaiting, Board, Subscription
 from heavyjobs.waiting import first_of
 

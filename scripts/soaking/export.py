@@ -6,7 +6,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from heavyjobs.store.protocol import Filter, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Filter
 
 
 async def export(store: Store, path: Path) -> None:

@@ -16,7 +16,8 @@ from heavyjobs.history import Witness
 from heavyjobs.job import job_type
 from heavyjobs.model import ClaimKey, Ending, InvocationRecord, JobRecord, JobState
 from heavyjobs.store.histories import Report, examine_store
-from heavyjobs.store.protocol import Filter, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Filter
 from heavyjobs.values import decode
 from soaking.diary import Diary
 from soaking.jobs import Soaked, Writes

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from heavyjobs.logs import decode_chunk
-from heavyjobs.store.protocol import Brief, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Brief
 from soaking.jobs import Soaked
 
 

@@ -16,7 +16,8 @@ from typing import Final
 
 from heavyjobs import Client
 from heavyjobs.store import open_store
-from heavyjobs.store.protocol import Store, StoreOptions
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.testing.postgres import PostgresServer
 from soaking import witness
 from soaking.calm import kill_in_calm, recoveries, warm_up

@@ -7,7 +7,8 @@ from typing import Final
 
 from heavyjobs import StoreUnavailable
 from heavyjobs.model import JobState
-from heavyjobs.store.protocol import Filter, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Filter
 from soaking import witness
 from soaking.hosts import until
 from soaking.stage import Stage

@@ -19,7 +19,8 @@ import psycopg
 
 from heavyjobs import Client, JobState, StoreUnavailable, WrongState
 from heavyjobs.client.submitting import draft, insert
-from heavyjobs.store.protocol import Brief, NewJob, Store, Submitted
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Brief, NewJob, Submitted
 from soaking.cast import CLIENT
 from soaking.databases import Database
 from soaking.diary import Diary

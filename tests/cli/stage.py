@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from heavyjobs.cli.app import app
 from heavyjobs.model import Bill, Cause, ClaimKey, Ending, JobRecord, Move
 from heavyjobs.store import Store, open_store
-from heavyjobs.store.protocol import End, Filter
+from heavyjobs.store.records import End, Filter
 from heavyjobs.testing.contract.harness import DEADLINE_SECONDS, DEATH, SUCCESS, chunk, new_session, news, take, want
 from heavyjobs.values import JsonText
 

@@ -22,7 +22,7 @@ from heavyjobs.cli.systemd import Unit, read_unit, service_in
 from heavyjobs.coordinator.host import new_session
 from heavyjobs.model import CoordinatorRecord
 from heavyjobs.store.postgres.health import Facts, told
-from heavyjobs.store.protocol import Checked, Fit
+from heavyjobs.store.records import Checked, Fit
 from heavyjobs.testing.contract.harness import DEADLINE_SECONDS
 from tests.cli.stage import Stage
 

@@ -10,7 +10,7 @@ import pytest
 from heavyjobs.cli.exits import Exit
 from heavyjobs.logs import encode_lines, join_lines
 from heavyjobs.model import Cause, Ending, JobState, Move, Source, short_id
-from heavyjobs.store.protocol import LogChunk
+from heavyjobs.store.records import LogChunk
 from heavyjobs.testing.contract.harness import new_job
 from tests.cli.stage import Stage
 

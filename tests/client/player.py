@@ -13,7 +13,7 @@ from heavyjobs import AsyncContext, Context, Job, JobConfig
 from heavyjobs.logs import encode_lines, join_lines
 from heavyjobs.model import Bill, Cause, ClaimKey, Ending, JobState, Move, Session, Source, new_id
 from heavyjobs.store import Store
-from heavyjobs.store.protocol import CancelOrder, Claimed, End, LogChunk, Progress, Want
+from heavyjobs.store.records import CancelOrder, Claimed, End, LogChunk, Progress, Want
 from heavyjobs.values import JsonText
 
 

@@ -15,7 +15,7 @@ import pytest
 from heavyjobs import Client, JobRecord, JobState, LogLine, StateChanged, StoreOptions, StoreUnavailable
 from heavyjobs.model import new_id
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import Brief
+from heavyjobs.store.records import Brief
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.store.watching import Watcher
 from heavyjobs.testing.postgres import PostgresServer

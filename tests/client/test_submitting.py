@@ -26,7 +26,7 @@ from heavyjobs import (
     WrongState,
 )
 from heavyjobs.model import short_id
-from heavyjobs.store.protocol import CancelAnswer, NewJob, Submitted
+from heavyjobs.store.records import CancelAnswer, NewJob, Submitted
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.values import decode
 from tests.client.player import Bake, Baked, Player, Toast

@@ -17,7 +17,7 @@ from heavyjobs.model import ClaimKey, Policy, new_id
 from heavyjobs.slots.guardian import Guardian
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from heavyjobs.store import open_store
-from heavyjobs.store.protocol import Claimed
+from heavyjobs.store.records import Claimed
 from heavyjobs.store.watching import Watcher
 from heavyjobs.values import JsonText
 

@@ -22,7 +22,7 @@ from heavyjobs.model import ClaimKey, Policy, new_id
 from heavyjobs.settings import CoordinatorSettings
 from heavyjobs.slots.guardian import Guardian, boot_seconds
 from heavyjobs.slots.pool import LaneKeeper, Pool
-from heavyjobs.store.protocol import Claimed, NewJob, Want
+from heavyjobs.store.records import Claimed, NewJob, Want
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.store.watching import Watcher
 from heavyjobs.values import JsonText

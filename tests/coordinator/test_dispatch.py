@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heavyjobs.coordinator.dispatch import Dispatch
 from heavyjobs.model import JobState
-from heavyjobs.store.protocol import CancelOrder, Recorded
+from heavyjobs.store.records import CancelOrder, Recorded
 from tests.coordinator.conftest import claimed
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from heavyjobs.coordinator.logbuffer import TAIL_LINES, LogBuffer
 from heavyjobs.logs import decode_chunk, encode_lines
 from heavyjobs.model import ClaimKey, LogLine, Source, new_id
-from heavyjobs.store.protocol import LOG_CHUNK_MAX_BYTES, LogChunk
+from heavyjobs.store.records import LOG_CHUNK_MAX_BYTES, LogChunk
 
 CLAIM = ClaimKey(new_id(), 3)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from heavyjobs.coordinator.silence import Silence
-from heavyjobs.store.protocol import SessionSeen
+from heavyjobs.store.records import SessionSeen
 
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 

@@ -17,7 +17,7 @@ from heavyjobs.coordinator.ticking import Ticking
 from heavyjobs.model import ClaimKey, Session
 from heavyjobs.settings import CoordinatorSettings
 from heavyjobs.slots.guardian import Guardian
-from heavyjobs.store.protocol import SessionSeen, Tick
+from heavyjobs.store.records import SessionSeen, Tick
 from heavyjobs.store.sqlite import SqliteStore
 from tests.coordinator.conftest import nothing_runs
 from tests.lifecycle.asking import until

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from heavyjobs.coordinator.wants import LANE, Held, cpus_left, memory_left, wants
 from heavyjobs.slots.probe import KindSeen
-from heavyjobs.store.protocol import Want
+from heavyjobs.store.records import Want
 
 CUT, WATCH = "film.cut", "film.watch"
 KINDS = {CUT: KindSeen(version=2, waits=False), WATCH: KindSeen(version=1, waits=True)}

@@ -15,7 +15,8 @@ from heavyjobs.job import AnyJob
 from heavyjobs.model import Ending, JobState
 from heavyjobs.store import open_store
 from heavyjobs.store.histories import examine_store
-from heavyjobs.store.protocol import Filter, Store, StoreOptions
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Filter, StoreOptions
 from tests.lifecycle.asking import AnyHandle, endings, said, texts, until
 from tests.lifecycle.hosts import coordinating
 from tests.lifecycle.work import AsyncFamily, AsyncNap, Family, Note, Ticker

@@ -15,7 +15,8 @@ from heavyjobs.errors import StoreUnavailable
 from heavyjobs.model import JobRecord, JobState, Move
 from heavyjobs.store.postgres import PostgresStore
 from heavyjobs.store.postgres.talking import SQL
-from heavyjobs.store.protocol import Changes, Filter, Store, StoreOptions
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Changes, Filter, StoreOptions
 from heavyjobs.testing.contract.harness import (
     AGAIN,
     DEATH,

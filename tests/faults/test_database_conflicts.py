@@ -14,7 +14,7 @@ from psycopg import AsyncConnection
 from heavyjobs import Client
 from heavyjobs.model import JobState
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import StoreOptions
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.testing.contract.harness import new_job, new_session, take
 from heavyjobs.testing.postgres import PostgresServer
 from tests.faults.ordeal import ordeal

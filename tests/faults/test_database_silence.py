@@ -11,7 +11,7 @@ import pytest
 from heavyjobs import Client
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import StoreOptions, Topic
+from heavyjobs.store.records import StoreOptions, Topic
 from heavyjobs.testing.contract.harness import register, submit
 from heavyjobs.testing.proxy import FaultyProxy, Link
 from tests.lifecycle.asking import until

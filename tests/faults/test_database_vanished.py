@@ -11,7 +11,7 @@ from psycopg import AsyncConnection, OperationalError
 
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import StoreOptions
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.testing.contract.harness import chunk, end, record, register, running
 from heavyjobs.testing.postgres import PostgresServer
 from heavyjobs.testing.proxy import FaultyProxy

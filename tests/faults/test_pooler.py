@@ -11,7 +11,7 @@ import pytest
 from heavyjobs import Client, JobCancelled
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.model import Ending, JobState
-from heavyjobs.store.protocol import StoreOptions
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.testing.pooler import Pooler
 from heavyjobs.testing.postgres import PostgresServer
 from tests.faults.ordeal import ordeal, sound

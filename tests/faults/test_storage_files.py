@@ -19,7 +19,7 @@ from heavyjobs.cli.app import app
 from heavyjobs.cli.exits import Exit
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.model import Ending
-from heavyjobs.store.protocol import Filter
+from heavyjobs.store.records import Filter
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.store.sqlite.addresses import file_system
 from heavyjobs.testing.contract.harness import new_job, register, submit, take

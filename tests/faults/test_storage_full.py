@@ -19,7 +19,7 @@ from heavyjobs import Client
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.model import Ending, JobState
 from heavyjobs.store import open_store
-from heavyjobs.store.protocol import CancelAnswer, StoreOptions
+from heavyjobs.store.records import CancelAnswer, StoreOptions
 from heavyjobs.store.sqlite.connecting import LOG_MAX_BYTES
 from heavyjobs.testing.contract.harness import chunk, end, finish, new_job, record, register, running, submit, take
 from heavyjobs.testing.postgres import PostgresServer, postgres_server

@@ -17,7 +17,7 @@ from heavyjobs import Client
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.model import Ending
 from heavyjobs.store import open_store
-from heavyjobs.store.protocol import StoreOptions
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.store.sqlite.connecting import LOG_MAX_BYTES
 from heavyjobs.testing.contract.harness import new_job, register, submit
 from heavyjobs.values import JsonText

@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import Store, StoreOptions
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.store.sqlite import SqliteStore
 from tests.interleavings.pairs import Pair
 from tests.interleavings.postgres_gate import PostgresGate

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from heavyjobs.errors import ClaimLost, SessionFenced, WrongState
 from heavyjobs.model import ClaimKey, JobRecord, JobState, Move, new_id
-from heavyjobs.store.protocol import Filter, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Filter
 from heavyjobs.testing.contract.harness import (
     DEATH,
     HAND_BACK,

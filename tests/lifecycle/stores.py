@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, cast
 
 from heavyjobs.errors import StoreUnavailable
-from heavyjobs.store.protocol import Claimed, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Claimed
 
 Verb: TypeAlias = Callable[..., Awaitable[Any]]
 

@@ -6,7 +6,7 @@ import pytest
 
 from heavyjobs import Client, JobDead
 from heavyjobs.model import JobState, Policy, new_id
-from heavyjobs.store.protocol import NewJob
+from heavyjobs.store.records import NewJob
 from heavyjobs.values import JsonText
 from tests.lifecycle.asking import AnyHandle, endings
 from tests.lifecycle.hosts import coordinating

@@ -22,7 +22,7 @@ from heavyjobs.coordinator.silence import Silence
 from heavyjobs.coordinator.ticking import Ticking
 from heavyjobs.errors import StoreUnavailable
 from heavyjobs.model import ClaimKey, Ending, Move, after
-from heavyjobs.store.protocol import Claimed, End, LogChunk, Recorded, SessionSeen, Tick
+from heavyjobs.store.records import Claimed, End, LogChunk, Recorded, SessionSeen, Tick
 from tests.planted.planting import planted_attribute
 from tests.simulation import plots
 from tests.simulation.scripts import Script

@@ -14,7 +14,7 @@ from psycopg.rows import args_row
 from heavyjobs.store.causes import cause_text
 from heavyjobs.store.postgres.changing import Family, _cancelled
 from heavyjobs.store.postgres.talking import Talk
-from heavyjobs.store.protocol import Claimed, Want
+from heavyjobs.store.records import Claimed, Want
 from heavyjobs.store.refusals import CANCELLED_WAITING
 from heavyjobs.store.sqlite import SqliteStore, claiming
 from tests.interleavings.pairs import PAIRS, Pair

@@ -16,7 +16,7 @@ import pytest
 
 from heavyjobs.model import JobState, after
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import End, LogChunk, Progress, Recorded
+from heavyjobs.store.records import End, LogChunk, Progress, Recorded
 from heavyjobs.store.sqlite import SqliteStore, recording
 from heavyjobs.testing.conformance import Backstage, OpenStore
 from heavyjobs.testing.contract.machine import compare_with_reference

@@ -9,7 +9,7 @@ import orjson
 
 from heavyjobs import history
 from heavyjobs.model import Cancelled, ClaimKey, Dead, JobState, Session, Succeeded
-from heavyjobs.store.protocol import CancelAnswer, End, Recorded
+from heavyjobs.store.records import CancelAnswer, End, Recorded
 from heavyjobs.testing.reference import ReferenceDatabase
 from tests.simulation.bodies import Record
 from tests.simulation.computers import Computer

@@ -20,7 +20,7 @@ from heavyjobs.slots.listener import Death, Listener
 from heavyjobs.slots.probe import Asked, KindSeen, Probed
 from heavyjobs.slots.process import WorkerProcess
 from heavyjobs.slots.tree import Root, Swept
-from heavyjobs.store.protocol import SessionSeen
+from heavyjobs.store.records import SessionSeen
 from heavyjobs.waiting import first_of
 from tests.simulation.bodies import Body, Mischief, Record
 from tests.simulation.computers import Computer

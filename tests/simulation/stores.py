@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Self, TypeAlias, cast
 
 from heavyjobs.errors import HeavyjobsError, StoreUnavailable
-from heavyjobs.store.protocol import Store, Topic, WakeUp
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Topic, WakeUp
 from heavyjobs.testing.reference import ReferenceDatabase, ReferenceStore
 from tests.simulation.faults import Fault
 from tests.simulation.loop import ProcessLoop

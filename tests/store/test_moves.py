@@ -12,7 +12,7 @@ import pytest
 from heavyjobs.errors import WrongState
 from heavyjobs.model import MOVES, ClaimKey, JobState, Move
 from heavyjobs.store import Store, open_store
-from heavyjobs.store.protocol import Changes
+from heavyjobs.store.records import Changes
 from heavyjobs.testing.contract.harness import (
     claim_one,
     end,

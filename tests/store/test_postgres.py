@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import StoreOptions
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.testing.conformance import Backstage, Connect, OpenStore, PretendSchema, StoreConformance
 from heavyjobs.testing.contract.claiming import Claiming
 from heavyjobs.testing.contract.ending import Ending

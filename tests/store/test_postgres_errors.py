@@ -12,7 +12,7 @@ from psycopg import sql
 
 from heavyjobs.errors import ConfigurationError, HeavyjobsError, SchemaMismatch, StoreError, StoreUnavailable, Unstorable
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import Filter, StoreOptions
+from heavyjobs.store.records import Filter, StoreOptions
 from heavyjobs.testing.contract.harness import register, submit, take, want
 from heavyjobs.testing.postgres import PostgresServer
 

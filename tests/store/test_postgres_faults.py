@@ -16,7 +16,7 @@ from heavyjobs.errors import SessionFenced, StoreUnavailable, UsageError
 from heavyjobs.model import JobState
 from heavyjobs.store.postgres import PostgresStore
 from heavyjobs.store.postgres.talking import SQL
-from heavyjobs.store.protocol import CancelAnswer, Filter, StoreOptions, Topic
+from heavyjobs.store.records import CancelAnswer, Filter, StoreOptions, Topic
 from heavyjobs.testing.contract.harness import (
     DEATH,
     HAND_BACK,

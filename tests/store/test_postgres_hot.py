@@ -11,7 +11,7 @@ import pytest
 
 from heavyjobs.model import Bill
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import StoreOptions
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.testing.contract.harness import (
     DEATH,
     chunk,

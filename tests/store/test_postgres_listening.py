@@ -14,7 +14,7 @@ from heavyjobs.model import new_id
 from heavyjobs.store.postgres import PostgresStore
 from heavyjobs.store.postgres.listening import KEYS_MAX, Mailbox
 from heavyjobs.store.postgres.wakeups import PAYLOAD_MAX_BYTES, News, read, written
-from heavyjobs.store.protocol import StoreOptions, Topic, WakeUp
+from heavyjobs.store.records import StoreOptions, Topic, WakeUp
 from heavyjobs.testing.contract.harness import new_job, submit, until
 from heavyjobs.testing.postgres import PostgresServer
 

@@ -17,7 +17,7 @@ from heavyjobs.model import new_id
 from heavyjobs.store.postgres import claiming, reading, recording, sessions, submitting
 from heavyjobs.store.postgres.store import PostgresStore
 from heavyjobs.store.postgres.talking import SQL, Talk
-from heavyjobs.store.protocol import Claimed, StoreOptions
+from heavyjobs.store.records import Claimed, StoreOptions
 from heavyjobs.testing.contract.harness import chunk, end, new_job, new_session, news, submit, take, want
 from heavyjobs.testing.postgres import PostgresServer
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import StoreOptions, Topic
+from heavyjobs.store.records import StoreOptions, Topic
 from heavyjobs.testing.conformance import OpenStore
 from heavyjobs.testing.contract import (
     cancelling,

@@ -10,7 +10,7 @@ import pytest
 from heavyjobs.errors import JobNotFound, WrongState
 from heavyjobs.model import new_id, short_id
 from heavyjobs.store import Store, open_store
-from heavyjobs.store.protocol import Changes
+from heavyjobs.store.records import Changes
 from heavyjobs.testing.contract.harness import (
     DEATH,
     KIND,

@@ -10,7 +10,7 @@ import pytest
 
 from heavyjobs.errors import Unstorable
 from heavyjobs.model import Bill, ClaimKey, new_id
-from heavyjobs.store.protocol import Filter
+from heavyjobs.store.records import Filter
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.testing.conformance import Backstage, Connect, OpenStore, PretendSchema, StoreConformance
 from heavyjobs.testing.contract.harness import finish, news, record, register, running, submit, take, want

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from heavyjobs.errors import SchemaMismatch, StoreUnavailable, UsageError
-from heavyjobs.store.protocol import StoreOptions, Topic
+from heavyjobs.store.records import StoreOptions, Topic
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.store.sqlite.connecting import LOG_MAX_BYTES
 from heavyjobs.store.sqlite.errors import holder_of

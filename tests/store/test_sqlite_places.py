@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from heavyjobs.errors import ConfigurationError, StoreUnavailable, UsageError
-from heavyjobs.store.protocol import Topic
+from heavyjobs.store.records import Topic
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.store.sqlite.addresses import database_path, file_system, file_system_of, is_network, prepare
 from heavyjobs.store.sqlite.connecting import LOG_MAX_BYTES, connect, library_fits

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.protocol import StoreOptions
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.testing import postgres_binaries
 from heavyjobs.testing.contract.harness import claim_one, finish, register, submit
 from heavyjobs.testing.postgres import PostgresServer, PostgresServerError, postgres_server

@@ -15,7 +15,7 @@ from heavyjobs.store.limits import check_changes
 from heavyjobs.store.postgres.rows import job_record
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.postgres.wakeups import News
-from heavyjobs.store.protocol import CancelAnswer, Changes
+from heavyjobs.store.records import CancelAnswer, Changes
 from heavyjobs.store.refusals import CANCELLED_WAITING, claim_lost, key_taken, not_changed, not_sent_again
 from heavyjobs.store.watching import not_found
 

@@ -14,7 +14,7 @@ from heavyjobs.model import ClaimKey
 from heavyjobs.store.postgres.rows import claimed
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.postgres.wakeups import News
-from heavyjobs.store.protocol import Claimed, Want
+from heavyjobs.store.records import Claimed, Want
 from heavyjobs.store.refusals import claim_lost
 from heavyjobs.values import JsonText
 

@@ -23,7 +23,7 @@ from heavyjobs.store.postgres.addresses import Address
 from heavyjobs.store.postgres.errors import Interrupted, casts_doubt, told, unreachable
 from heavyjobs.store.postgres.limiting import CANCEL_SECONDS, broken_off, cancellable, is_over
 from heavyjobs.store.postgres.talking import Bounds, Connection, Talk, break_off, is_direct
-from heavyjobs.store.protocol import StoreOptions
+from heavyjobs.store.records import StoreOptions
 
 T = TypeVar("T")
 

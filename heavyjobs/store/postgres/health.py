@@ -15,7 +15,7 @@ from psycopg.rows import TupleRow, kwargs_row
 from heavyjobs.store.postgres.addresses import Address
 from heavyjobs.store.postgres.connecting import Database
 from heavyjobs.store.postgres.talking import Talk
-from heavyjobs.store.protocol import Checked, Fit
+from heavyjobs.store.records import Checked, Fit
 from heavyjobs.units import show_seconds
 
 HEARD_WITHIN_SECONDS: Final = 3.0

@@ -25,7 +25,7 @@ from heavyjobs.store.patience import Patience
 from heavyjobs.store.postgres.addresses import Address
 from heavyjobs.store.postgres.talking import Connection, break_off, is_direct
 from heavyjobs.store.postgres.wakeups import read
-from heavyjobs.store.protocol import Topic, WakeUp
+from heavyjobs.store.records import Topic, WakeUp
 
 CHECK_SECONDS: Final = 2.5
 """How often the listener makes sure that its connection is still one."""

@@ -12,7 +12,7 @@ from heavyjobs.model import ClaimKey, CoordinatorRecord, InvocationRecord, JobRe
 from heavyjobs.store.limits import check_filter
 from heavyjobs.store.postgres.rows import brief, coordinator_record, invocation_record, job_record
 from heavyjobs.store.postgres.talking import Talk
-from heavyjobs.store.protocol import Brief, Filter, LogChunk
+from heavyjobs.store.records import Brief, Filter, LogChunk
 
 _AFTER_ALL: Final = UUID(int=(1 << 128) - 1)
 _DIGITS: Final = frozenset("0123456789abcdef")

@@ -15,7 +15,7 @@ from heavyjobs.store.postgres.changing import cancel_family
 from heavyjobs.store.postgres.claiming import fenced
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.postgres.wakeups import News
-from heavyjobs.store.protocol import End, LogChunk, Progress, Recorded
+from heavyjobs.store.records import End, LogChunk, Progress, Recorded
 
 
 @dataclass(frozen=True, slots=True)

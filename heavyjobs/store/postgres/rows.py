@@ -17,7 +17,7 @@ from heavyjobs.model import (
     Session,
 )
 from heavyjobs.store.causes import cause_of
-from heavyjobs.store.protocol import Brief, Claimed, SessionSeen
+from heavyjobs.store.records import Brief, Claimed, SessionSeen
 from heavyjobs.values import JsonText, decode
 
 

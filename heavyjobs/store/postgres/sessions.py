@@ -16,7 +16,7 @@ from heavyjobs.store.postgres.recording import send_ends, tell_ends
 from heavyjobs.store.postgres.rows import session_seen
 from heavyjobs.store.postgres.talking import Talk
 from heavyjobs.store.postgres.wakeups import News
-from heavyjobs.store.protocol import CancelOrder, End, Progress, Tick
+from heavyjobs.store.records import CancelOrder, End, Progress, Tick
 from heavyjobs.store.refusals import gone_silent
 
 

@@ -15,7 +15,7 @@ from heavyjobs.store.postgres.connecting import Database
 from heavyjobs.store.postgres.errors import told
 from heavyjobs.store.postgres.listening import Listener, Mailbox
 from heavyjobs.store.postgres.talking import Talk
-from heavyjobs.store.protocol import (
+from heavyjobs.store.records import (
     Brief,
     CancelAnswer,
     Changes,

@@ -15,7 +15,7 @@ from heavyjobs.model import ClaimKey
 from heavyjobs.store.limits import check_jobs
 from heavyjobs.store.postgres.talking import SQL, Connection, Talk
 from heavyjobs.store.postgres.wakeups import News, written
-from heavyjobs.store.protocol import NewJob, Submitted
+from heavyjobs.store.records import NewJob, Submitted
 from heavyjobs.store.refusals import no_more_children
 from heavyjobs.values import JsonText
 

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote, unquote
 from uuid import UUID
 
-from heavyjobs.store.protocol import Topic, WakeUp
+from heavyjobs.store.records import Topic, WakeUp
 
 PAYLOAD_MAX_BYTES: Final = 7900
 """PostgreSQL takes less than 8,000."""

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from heavyjobs.model import JobRecord, JobState
 from heavyjobs.store.limits import check_changes
-from heavyjobs.store.protocol import Changes, Topic
+from heavyjobs.store.records import Changes, Topic
 from heavyjobs.store.refusals import key_taken, not_changed, not_sent_again
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.reading import get_many

@@ -12,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from heavyjobs.model import ClaimKey
-from heavyjobs.store.protocol import Claimed, Topic, Want
+from heavyjobs.store.records import Claimed, Topic, Want
 from heavyjobs.store.refusals import claim_lost
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.sessions import fenced

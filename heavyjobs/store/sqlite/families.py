@@ -8,7 +8,7 @@ from uuid import UUID
 
 from heavyjobs.model import ClaimKey, JobState
 from heavyjobs.store.causes import cause_text
-from heavyjobs.store.protocol import CancelAnswer, Topic
+from heavyjobs.store.records import CancelAnswer, Topic
 from heavyjobs.store.refusals import CANCELLED_WAITING, claim_lost
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.sql import SQL

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from heavyjobs.model import Cause, ClaimKey, Ending, after
-from heavyjobs.store.protocol import Topic
+from heavyjobs.store.records import Topic
 from heavyjobs.store.refusals import gone_silent
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.recording import Closing, close

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from heavyjobs.store.protocol import Checked, Fit
+from heavyjobs.store.records import Checked, Fit
 from heavyjobs.store.sqlite.addresses import file_system
 from heavyjobs.store.sqlite.connecting import LOG_MAX_BYTES
 from heavyjobs.units import show_bytes

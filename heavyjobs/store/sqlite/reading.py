@@ -12,7 +12,7 @@ import orjson
 
 from heavyjobs.model import InvocationRecord, JobRecord
 from heavyjobs.store.limits import check_filter
-from heavyjobs.store.protocol import Brief, Filter, LogChunk
+from heavyjobs.store.records import Brief, Filter, LogChunk
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.sql import SQL
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from heavyjobs.model import Cause, ClaimKey, Ending, JobState, Move
 from heavyjobs.store.causes import cause_text
-from heavyjobs.store.protocol import End, LogChunk, Progress, Recorded, Topic
+from heavyjobs.store.records import End, LogChunk, Progress, Recorded, Topic
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.families import cancel_below
 from heavyjobs.store.sqlite.sessions import make_sure_of

@@ -13,7 +13,7 @@ import orjson
 
 from heavyjobs.model import Bill, ClaimKey, CoordinatorRecord, Ending, InvocationRecord, JobRecord, JobState, Policy, Session
 from heavyjobs.store.causes import cause_of
-from heavyjobs.store.protocol import Brief, Claimed, LogChunk, SessionSeen
+from heavyjobs.store.records import Brief, Claimed, LogChunk, SessionSeen
 from heavyjobs.values import decode
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,7 +10,7 @@ import orjson
 
 from heavyjobs.errors import SessionFenced
 from heavyjobs.model import ClaimKey, CoordinatorRecord, Session, short_id
-from heavyjobs.store.protocol import CancelOrder, Tick, Topic
+from heavyjobs.store.records import CancelOrder, Tick, Topic
 from heavyjobs.store.sqlite import rows
 from heavyjobs.store.sqlite.sql import SQL
 from heavyjobs.store.sqlite.wakeups import wake

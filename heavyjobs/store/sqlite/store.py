@@ -9,7 +9,7 @@ from typing import Final, Self
 from uuid import UUID
 
 from heavyjobs.model import ClaimKey, CoordinatorRecord, InvocationRecord, JobRecord, Session
-from heavyjobs.store.protocol import (
+from heavyjobs.store.records import (
     Brief,
     CancelAnswer,
     Changes,

@@ -14,7 +14,7 @@ import orjson
 from heavyjobs.errors import UsageError
 from heavyjobs.model import ClaimKey
 from heavyjobs.store.limits import check_jobs
-from heavyjobs.store.protocol import NewJob, Submitted, Topic
+from heavyjobs.store.records import NewJob, Submitted, Topic
 from heavyjobs.store.refusals import no_more_children
 from heavyjobs.store.sqlite.rows import microseconds, now
 from heavyjobs.store.sqlite.sql import SQL

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from typing import Final, Self
 
-from heavyjobs.store.protocol import Topic, WakeUp
+from heavyjobs.store.records import Topic, WakeUp
 from heavyjobs.store.sqlite.sql import SQL
 
 EAGER_SECONDS: Final = 0.005

@@ -5,7 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from heavyjobs.model import Cause, ClaimKey, Ending, JobState, new_id
-from heavyjobs.store.protocol import CancelAnswer, Filter, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import CancelAnswer, Filter
 from heavyjobs.testing.contract.harness import (
     AGAIN,
     CANCEL,

@@ -9,7 +9,8 @@ import pytest
 
 from heavyjobs.errors import ClaimLost
 from heavyjobs.model import ClaimKey, JobState, Policy, new_id
-from heavyjobs.store.protocol import Filter, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Filter
 from heavyjobs.testing.contract.harness import (
     CANCEL,
     Harness,

@@ -9,7 +9,8 @@ import pytest
 
 from heavyjobs.errors import JobNotFound, WrongState
 from heavyjobs.model import Cause, Ending, JobState, Move, Policy, new_id
-from heavyjobs.store.protocol import Changes, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Changes
 from heavyjobs.testing.contract.harness import (
     AGAIN,
     CANCEL,

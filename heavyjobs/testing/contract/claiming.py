@@ -9,7 +9,8 @@ import pytest
 
 from heavyjobs.errors import SessionFenced
 from heavyjobs.model import JobState, Policy, new_id
-from heavyjobs.store.protocol import NewJob, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import NewJob
 from heavyjobs.testing.contract.harness import (
     HAND_BACK,
     HOST,

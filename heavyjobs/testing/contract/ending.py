@@ -8,7 +8,8 @@ import pytest
 
 from heavyjobs.model import Bill, Cause, ClaimKey, JobState, Move
 from heavyjobs.model import Ending as How
-from heavyjobs.store.protocol import CancelAnswer, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import CancelAnswer
 from heavyjobs.testing.contract.harness import (
     AGAIN,
     CANCEL,

@@ -27,7 +27,8 @@ from heavyjobs.model import (
     Source,
     new_id,
 )
-from heavyjobs.store.protocol import Claimed, End, LogChunk, NewJob, Progress, Recorded, Store, StoreOptions, Want
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Claimed, End, LogChunk, NewJob, Progress, Recorded, StoreOptions, Want
 from heavyjobs.values import JsonText
 
 KIND: Final = "demo.work"

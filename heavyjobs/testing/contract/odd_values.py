@@ -14,7 +14,8 @@ from heavyjobs.errors import Unstorable
 from heavyjobs.logs import decode_chunk
 from heavyjobs.model import Cause, Ending, Policy, new_id
 from heavyjobs.store.limits import KEY_MAX_BYTES, NAME_MAX_BYTES
-from heavyjobs.store.protocol import Changes, Filter, NewJob, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Changes, Filter, NewJob
 from heavyjobs.testing.contract.harness import (
     DEATH,
     Harness,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from heavyjobs.model import Ending, JobState, Policy, new_id
-from heavyjobs.store.protocol import Brief, Filter, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Brief, Filter
 from heavyjobs.testing.contract.harness import (
     DEATH,
     HAND_BACK,

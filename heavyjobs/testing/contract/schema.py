@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from heavyjobs.errors import SchemaMismatch
-from heavyjobs.store.protocol import Store, StoreOptions
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.testing.contract.harness import Harness, OpenStore, PretendSchema, submit
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from heavyjobs.errors import SessionFenced
 from heavyjobs.model import ClaimKey, JobState, new_id
-from heavyjobs.store.protocol import SessionSeen, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import SessionSeen
 from heavyjobs.testing.contract.harness import (
     HAND_BACK,
     Harness,

@@ -11,7 +11,8 @@ import pytest
 
 from heavyjobs.errors import ClaimLost, Unstorable
 from heavyjobs.model import ClaimKey, JobState, Move, Policy, new_id
-from heavyjobs.store.protocol import Filter, NewJob, Store, Submitted
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Filter, NewJob, Submitted
 from heavyjobs.testing.contract.harness import (
     AGAIN,
     CANCEL,

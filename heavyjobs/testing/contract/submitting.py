@@ -12,7 +12,8 @@ import pytest
 
 from heavyjobs.errors import UsageError
 from heavyjobs.model import JobState, Move, Policy, new_id
-from heavyjobs.store.protocol import Filter, Store, Topic
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Filter, Topic
 from heavyjobs.testing.contract.harness import (
     AGAIN,
     CANCEL,

@@ -9,7 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from heavyjobs.store.protocol import Changes, Store, StoreOptions, Topic, WakeUp
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Changes, StoreOptions, Topic, WakeUp
 from heavyjobs.testing.contract.harness import (
     AGAIN,
     DEADLINE_SECONDS,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from heavyjobs.model import JobRecord, JobState, Policy
 from heavyjobs.store.limits import check_changes
-from heavyjobs.store.protocol import Changes, Topic
+from heavyjobs.store.records import Changes, Topic
 from heavyjobs.store.refusals import key_taken, not_changed, not_sent_again
 from heavyjobs.store.watching import not_found
 from heavyjobs.testing.reference.submitting import key_is_taken, send_again

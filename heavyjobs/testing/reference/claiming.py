@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from heavyjobs.model import Bill, ClaimKey, InvocationRecord, JobState
-from heavyjobs.store.protocol import Claimed, Topic, Want
+from heavyjobs.store.records import Claimed, Topic, Want
 from heavyjobs.store.refusals import claim_lost
 from heavyjobs.testing.reference.tables import Job, Tables
 from heavyjobs.values import JsonText

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
-from heavyjobs.store.protocol import NewJob, Submitted, Topic
+from heavyjobs.store.records import NewJob, Submitted, Topic
 from heavyjobs.testing.reference import submitting
 from heavyjobs.testing.reference.tables import Tables
 

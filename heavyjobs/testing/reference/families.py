@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from heavyjobs.model import ClaimKey, JobState
-from heavyjobs.store.protocol import CancelAnswer, Topic
+from heavyjobs.store.records import CancelAnswer, Topic
 from heavyjobs.store.refusals import CANCELLED_WAITING, claim_lost
 from heavyjobs.testing.reference.tables import Job, Tables
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from heavyjobs.model import ClaimKey, InvocationRecord, JobRecord
 from heavyjobs.store.limits import check_filter
-from heavyjobs.store.protocol import Brief, Filter, LogChunk
+from heavyjobs.store.records import Brief, Filter, LogChunk
 from heavyjobs.testing.reference.tables import Job, Tables
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from heavyjobs.model import Cause, ClaimKey, InvocationRecord, JobState, Move
 from heavyjobs.model import Ending as How
 from heavyjobs.store.causes import cause_of, cause_text
-from heavyjobs.store.protocol import End, LogChunk, Progress, Recorded, Topic
+from heavyjobs.store.records import End, LogChunk, Progress, Recorded, Topic
 from heavyjobs.testing.reference.families import cancel_below
 from heavyjobs.testing.reference.tables import Tables
 from heavyjobs.values import JsonText

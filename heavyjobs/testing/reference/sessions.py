@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from heavyjobs.model import ClaimKey, CoordinatorRecord, Ending, Session, after
-from heavyjobs.store.protocol import CancelOrder, SessionSeen, Tick, Topic
+from heavyjobs.store.records import CancelOrder, SessionSeen, Tick, Topic
 from heavyjobs.store.refusals import gone_silent
 from heavyjobs.testing.reference.recording import Closing, close
 from heavyjobs.testing.reference.tables import Job, Tables

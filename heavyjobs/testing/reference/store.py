@@ -10,7 +10,7 @@ from uuid import UUID
 
 from heavyjobs.errors import SchemaMismatch, UsageError
 from heavyjobs.model import ClaimKey, CoordinatorRecord, InvocationRecord, JobRecord, Session
-from heavyjobs.store.protocol import (
+from heavyjobs.store.records import (
     Brief,
     CancelAnswer,
     Changes,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from heavyjobs.model import ClaimKey, JobRecord, JobState
 from heavyjobs.store.limits import check_jobs
-from heavyjobs.store.protocol import NewJob, Submitted, Topic
+from heavyjobs.store.records import NewJob, Submitted, Topic
 from heavyjobs.store.refusals import no_more_children
 from heavyjobs.testing.reference.tables import Job, Tables
 

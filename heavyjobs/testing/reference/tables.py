@@ -9,7 +9,7 @@ from uuid import UUID
 
 from heavyjobs.errors import SessionFenced
 from heavyjobs.model import MOVES, ClaimKey, CoordinatorRecord, InvocationRecord, JobRecord, JobState, short_id
-from heavyjobs.store.protocol import LogChunk, Topic
+from heavyjobs.store.records import LogChunk, Topic
 from heavyjobs.values import JsonText
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection
 from typing import Final, Self
 
-from heavyjobs.store.protocol import Topic, WakeUp
+from heavyjobs.store.records import Topic, WakeUp
 
 
 class Listener:

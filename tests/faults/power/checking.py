@@ -9,7 +9,7 @@ from itertools import count
 from uuid import UUID
 
 from heavyjobs.model import Ending
-from heavyjobs.store.protocol import Claimed, End, StoreOptions
+from heavyjobs.store.records import Claimed, End, StoreOptions
 from heavyjobs.store.sqlite import SqliteStore, rows
 from heavyjobs.testing.contract.harness import SUCCESS, end, new_job, new_session, take, want
 from tests.faults.power.promises import Found, Promises, broken

@@ -19,7 +19,8 @@ from uuid import UUID
 
 from heavyjobs.errors import ClaimLost
 from heavyjobs.model import Cause, ClaimKey, Ending, JobRecord, JobState, Policy, after, new_id
-from heavyjobs.store.protocol import CancelAnswer, Claimed, NewJob, Store, Tick
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import CancelAnswer, Claimed, NewJob, Tick
 from heavyjobs.store.sqlite import SqliteStore, connecting
 from heavyjobs.testing.contract.harness import chunk, end, new_job, new_session, news, take, want
 from heavyjobs.values import JsonText

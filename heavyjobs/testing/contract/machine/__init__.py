@@ -30,7 +30,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from heavyjobs.store.protocol import Store, StoreOptions
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import StoreOptions
 from heavyjobs.testing.contract.harness import Harness, OpenStore
 from heavyjobs.testing.contract.machine.rules import StoreMachine
 from heavyjobs.testing.contract.machine.stage import Backstage

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from heavyjobs.model import ClaimKey
-from heavyjobs.store.protocol import Recorded, Tick
+from heavyjobs.store.records import Recorded, Tick
 from heavyjobs.testing.contract.machine.tokens import GRAIN_SECONDS, claim_of, number_of
 
 _SLACK_SECONDS: Final = GRAIN_SECONDS / 4

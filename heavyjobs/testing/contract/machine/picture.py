@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 from uuid import UUID
 
 from heavyjobs.model import ClaimKey, CoordinatorRecord, InvocationRecord, JobRecord
-from heavyjobs.store.protocol import Brief, Claimed, Filter, LogChunk, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Brief, Claimed, Filter, LogChunk
 
 K = TypeVar("K")
 V = TypeVar("V")

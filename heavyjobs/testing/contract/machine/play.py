@@ -7,7 +7,8 @@ from typing import Final, TypeAlias
 from uuid import UUID
 
 from heavyjobs.model import JobState
-from heavyjobs.store.protocol import Changes, Filter, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Changes, Filter
 from heavyjobs.testing.contract.machine.records import ends_of, logs_of, progress_of
 from heavyjobs.testing.contract.machine.stage import Stage
 from heavyjobs.testing.contract.machine.tokens import (

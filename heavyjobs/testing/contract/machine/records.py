@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from heavyjobs.logs import encode_lines, join_lines
 from heavyjobs.model import Bill, Cause, ClaimKey, Ending, Move, Policy, Source, after
-from heavyjobs.store.protocol import End, LogChunk, Progress
+from heavyjobs.store.records import End, LogChunk, Progress
 from heavyjobs.testing.contract.machine.tokens import GRAIN_SECONDS, Deed, claim_key
 from heavyjobs.testing.reference.tables import Tables
 from heavyjobs.values import JsonText

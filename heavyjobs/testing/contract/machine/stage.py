@@ -9,7 +9,8 @@ from typing import Final, Protocol, cast
 from uuid import UUID
 
 from heavyjobs.errors import HeavyjobsError, StoreUnavailable
-from heavyjobs.store.protocol import Claimed, Store
+from heavyjobs.store.protocol import Store
+from heavyjobs.store.records import Claimed
 from heavyjobs.testing.contract.machine import invariants
 from heavyjobs.testing.contract.machine.comparing import differences, plain
 from heavyjobs.testing.contract.machine.picture import BLANK, Picture, taken

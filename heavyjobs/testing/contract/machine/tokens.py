@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, cast
 from uuid import UUID
 
 from heavyjobs.model import ClaimKey, Policy, Session
-from heavyjobs.store.protocol import NewJob, Want
+from heavyjobs.store.records import NewJob, Want
 from heavyjobs.values import JsonText
 
 GRAIN_SECONDS: Final = 1000.0
