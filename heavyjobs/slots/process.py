@@ -147,7 +147,7 @@ class WorkerProcess:
 
     def blame(self) -> None:
         """Tell the invocation whose step is running that nobody else can go on."""
-        if listener := self._hearing.listeners.get(self._mark.get()):
+        if not self.over.is_set() and (listener := self._hearing.listeners.get(self._mark.get())):
             listener.blocks()
 
     def pause(self) -> None:
@@ -200,6 +200,9 @@ class WorkerProcess:
         for descriptor in (self._up, self._down, self._out, self._err, self._hold):
             os.close(descriptor)
         self.over.set()
+        # Else their descriptors would stay until the garbage is collected, which may be many deaths later.
+        self._process.close()
+        self._mark.close()
 
     def _bury(self) -> Death:
         # The executor's own thread reads the exit code; asking before it is done would race it for the one byte there is.

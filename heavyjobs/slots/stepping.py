@@ -44,6 +44,10 @@ class Mark:
         reference: int = _NUMBER.unpack_from(self._memory)[0]
         return reference
 
+    def close(self) -> None:
+        """Give the memory back; it can be neither set nor read any more."""
+        self._memory.close()
+
 
 class Stepped(Coroutine[Any, Any, T]):
     """A coroutine that leaves its invocation's mark while a step of it runs."""
