@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import psycopg
 import pytest
 
 from heavyjobs.testing.pooler import Pooler, pooler
-from heavyjobs.testing.postgres import PostgresServer, PostgresServerError
+from heavyjobs.testing.postgres import PostgresServer, PostgresServerError, free_port
 from tests.poolers import need_pgbouncer
 
 
@@ -34,6 +35,19 @@ def test_transactions_of_one_client_go_to_whatever_session_is_free_and_a_restart
 
 def _connected(between: Pooler) -> psycopg.Connection[tuple[object, ...]]:
     return psycopg.connect(between.url_of("postgres"), autocommit=True, prepare_threshold=None)
+
+
+def test_a_port_that_somebody_took_meanwhile_is_left_to_him(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = iter([taken.getsockname()[1], free_port()])
+        monkeypatch.setattr("heavyjobs.testing.pooler.free_port", lambda: next(ports))
+
+        with pooler(postgres) as between:
+            _connected(between).close()
+
+    assert next(ports, None) is None, "it tried both"
 
 
 def test_a_setting_that_it_refuses_is_told_with_its_log(postgres: PostgresServer) -> None:
