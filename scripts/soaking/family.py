@@ -27,13 +27,13 @@ def guardians(family: Sequence[psutil.Process]) -> list[psutil.Process]:
 
 
 def fork_servers(family: Sequence[psutil.Process]) -> list[psutil.Process]:
-    return [process for process in family if _forks(process) and not _leads(process)]
+    return [process for process in family if _forks(process) and not _is_forked(process)]
 
 
 def workers(family: Sequence[psutil.Process], *, lane: bool) -> list[psutil.Process]:
-    """Those in slots, or the lane (known by what its jobs have noted). They come of the fork server, but lead sessions."""
+    """Those in slots, or the lane (known by what its jobs have noted). They come of the fork server, which leads as well."""
     noted = {int(path.name) for path in witness.lanes().glob("*")}
-    found = [process for process in family if _forks(process) and _leads(process)]
+    found = [process for process in family if _forks(process) and _is_forked(process) and _leads(process)]
     return [process for process in found if (process.pid in noted) is lane]
 
 
@@ -55,6 +55,12 @@ def _words(process: psutil.Process) -> str:
 
 def _forks(process: psutil.Process) -> bool:
     return "multiprocessing.forkserver" in _words(process)
+
+
+def _is_forked(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return (parent := process.parent()) is not None and _forks(parent)
+    return True
 
 
 def _leads(process: psutil.Process) -> bool:
