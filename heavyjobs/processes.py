@@ -48,8 +48,26 @@ def started_at(pid: int) -> float:
 
 
 def name_of(pid: int, started: float) -> str:
-    """That process's name for names of files: no other has it until this machine starts again."""
-    return f"{pid}-{started * _TICKS_PER_SECOND:.0f}"
+    """That process's name for names of files: no other has it until this machine starts again.
+
+    Containers may number their processes alike and share a folder, so the number of theirs is part of it.
+    """
+    return f"{_namespace()}-{pid}-{started * _TICKS_PER_SECOND:.0f}"
+
+
+def is_gone(name: str) -> bool:
+    """Whether the process with that name is known to be there no more; never of another container's."""
+    namespace, pid, ticks = map(int, name.split("-"))
+    try:
+        return namespace == _namespace() and round(started_at(pid) * _TICKS_PER_SECOND) != ticks
+    except psutil.NoSuchProcess:
+        return True
+    except (psutil.AccessDenied, OSError):
+        return False
+
+
+def _namespace() -> int:
+    return Path("/proc/self/ns/pid").stat().st_ino if sys.platform == "linux" else 0
 
 
 def start(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -1,16 +1,22 @@
-"""Scratch folders of jobs, named after the worker that made them: whoever ends a worker removes what it could not."""
+"""Scratch folders, named after the coordinator and the worker that made them: whoever ends these removes what they could not."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-_SOCKETS_MAX_BYTES: Final = 40
-"""Of that folder's path: a socket's has room for about a hundred, and our name and multiprocessing's add sixty."""
+from heavyjobs.processes import is_gone, name_of, started_at
+
+_SOCKETS_MAX_BYTES: Final = 24
+"""Of that folder's path: a socket's has room for 107, and our name and multiprocessing's add 82 at most."""
+
+_MADE: Final = re.compile(r"heavyjobs-(\d+-\d+-\d+)-")
+"""The name of what belongs to a coordinator; its `processes.name_of` is in it."""
 
 _SHORT: Final = "/tmp"  # noqa: S108 - only as the parent of mkdtemp's own folders
 
@@ -39,6 +45,11 @@ def make_helpers_folder(marker: str) -> str:
     return tempfile.mkdtemp(prefix=_prefix(marker), dir=_places()[-1])
 
 
+def make_sockets_folder() -> str:
+    """A fresh folder for what multiprocessing needs in this process, a coordinator."""
+    return tempfile.mkdtemp(prefix=_prefix(name_of(os.getpid(), started_at(os.getpid()))), dir=_places()[-1])
+
+
 def remove_scratch(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
@@ -53,6 +64,15 @@ def sweep_scratch(marker: str) -> None:
         with suppress(OSError), os.scandir(place) as entries:  # no folder for scratch any more, or none that can be read
             for path in [Path(entry.path) for entry in entries if entry.name.startswith(_prefix(marker))]:
                 remove_scratch(path)
+
+
+def sweep_after_the_dead() -> None:
+    """Remove all scratch of coordinators of this machine that are gone, and of their workers, as far as this user may."""
+    for place in _places():
+        with suppress(OSError), os.scandir(place) as entries:
+            for path, made in [(Path(entry.path), _MADE.match(entry.name)) for entry in entries]:
+                if made is not None and is_gone(made[1]):
+                    remove_scratch(path)
 
 
 def _places() -> list[str]:

@@ -57,6 +57,7 @@ class Coordinator:
             HeavyjobsError: no job type could be loaded, or the database cannot be used at all.
         """
         confinement = confinement_of(self._settings.workers)
+        await self._machine.sweep_after_the_dead()
         probed = await self._probe(confinement)
         predecessors: set[UUID] = set()
         patience = Patience()

@@ -12,6 +12,7 @@ from heavyjobs.coordinator.host import is_gone, is_stopped, new_session
 from heavyjobs.coordinator.lease import Lease
 from heavyjobs.events import WorkerOptions
 from heavyjobs.model import Session
+from heavyjobs.scratch import sweep_after_the_dead
 from heavyjobs.slots import forking
 from heavyjobs.slots.bill import Sample, out_of_memory_kills, sample
 from heavyjobs.slots.guardian import Guardian, boot_seconds
@@ -69,6 +70,10 @@ class Machine:
     def end(self, *roots: Root, seconds: float) -> None:
         """End these trees, in so many seconds at most; may be called in any thread."""
         end(*roots, seconds=seconds)
+
+    async def sweep_after_the_dead(self) -> None:
+        """Remove the scratch of coordinators of this machine that were killed with all that could have done so."""
+        await asyncio.to_thread(sweep_after_the_dead)
 
     async def end_left_by(self, gone: SessionSeen) -> None:
         """End what a coordinator of this host has left running whose process is gone, or stopped."""

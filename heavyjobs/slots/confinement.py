@@ -28,8 +28,6 @@ from typing import TYPE_CHECKING, Any, Final
 from heavyjobs.errors import ConfigurationError
 from heavyjobs.events import CONFINEMENT, Confinement, read
 from heavyjobs.processes import COORDINATOR_MARK, WORKER_MARK, started_at
-from heavyjobs.slots.leaving import SOCKETS
-from heavyjobs.slots.sockets import sockets_folder
 from heavyjobs.slots.usage import SPARE_FILES
 
 if TYPE_CHECKING:
@@ -65,7 +63,6 @@ def environment(confinement: Confinement) -> dict[str, str]:
     return {
         **bounded(os.environ, confinement),
         COORDINATOR_MARK: mark,
-        SOCKETS: sockets_folder(),
         TOLD: CONFINEMENT.dump_json(confinement).decode(),
     }
 

@@ -10,16 +10,15 @@ What it assumes
 - it runs no user code and nobody kills it; the coordinator starts another when it is gone or reads nothing any more, and keeps
   a watch of its own.
 
-Its language, one line each on standard input: `lease SECONDS`, `watch PID STARTED MARKER`, `forget PID`, `inherit FOLDER` (to
-be removed when the coordinator is gone), `leave` (it lives on, the folder stays). The parent side is `Guardian`; the
-child side runs as `python -m heavyjobs.slots.guardian`.
+Its language, one line each on standard input: `lease SECONDS`, `watch PID STARTED MARKER`, `forget PID`, `leave` (the
+coordinator lives on, and so does what is its). The parent side is `Guardian`; the child side runs as
+`python -m heavyjobs.slots.guardian`.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +28,6 @@ from typing import Final
 
 from heavyjobs.lifeline import lifeline
 from heavyjobs.processes import COORDINATOR_MARK, started_at
-from heavyjobs.slots.sockets import sockets_folder
 from heavyjobs.slots.tree import Root, end, end_left_by
 
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -68,7 +66,6 @@ class Guardian:
             env={name: value for name, value in os.environ.items() if name != COORDINATOR_MARK},
         )
         os.set_blocking(self._process.stdin.fileno(), False)  # type: ignore[union-attr]  # made with PIPE
-        self._bequeath()
         for root in self._roots.values():
             self._say(f"watch {root.pid} {root.started!r} {root.marker}")
         if self._lease_until != _NEVER:
@@ -85,7 +82,6 @@ class Guardian:
 
     def watch(self, root: Root) -> None:
         self._roots[root.pid] = root
-        self._bequeath()  # again: it may be another, made to start this one
         self._say(f"watch {root.pid} {root.started!r} {root.marker}")
 
     def forget(self, root: Root) -> None:
@@ -117,10 +113,6 @@ class Guardian:
                 self._process.wait()
             self._process = None
 
-    def _bequeath(self) -> None:
-        # Where multiprocessing keeps the sockets of its helpers; it removes that itself, unless this process is killed.
-        self._say(f"inherit {sockets_folder()}")
-
     def _say(self, line: str) -> None:
         # A dead guardian is noticed and replaced by whoever looks at `alive`.
         if self._process is not None and self._process.stdin is not None:
@@ -139,7 +131,7 @@ class _Charge:
 
     roots: dict[int, Root] = field(default_factory=dict[int, Root])
     lease_until: float = _NEVER
-    inherits: str | None = None
+    let_go: bool = False
 
 
 def guard(fd: int, coordinator: int, started: float) -> None:
@@ -162,10 +154,9 @@ def guard(fd: int, coordinator: int, started: float) -> None:
             charge.roots.clear()
             charge.lease_until = _NEVER
     _end_all(charge.roots)
-    if charge.inherits is not None:
-        # Also what nobody has told of: a worker that was just being started, a stopped process that forks them.
+    if not charge.let_go:
+        # Also what nobody has told of: a worker that was just being started, a stopped process that forks them, scratch.
         end_left_by(coordinator, started)
-        shutil.rmtree(charge.inherits, ignore_errors=True)
 
 
 def _obey(words: list[str], charge: _Charge) -> None:
@@ -176,10 +167,8 @@ def _obey(words: list[str], charge: _Charge) -> None:
             charge.roots[int(pid)] = Root(int(pid), float(started), marker)
         case ["forget", pid]:
             charge.roots.pop(int(pid), None)
-        case ["inherit", *folder]:
-            charge.inherits = " ".join(folder)
         case ["leave"]:
-            charge.inherits = None
+            charge.let_go = True
         case _:
             pass
 

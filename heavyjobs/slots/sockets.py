@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from multiprocessing import process, util
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-_PATH_MAX_BYTES: Final = 70
-"""Of the folder of temporary files. A socket's path has room for about a hundred, and multiprocessing adds thirty."""
-
-_SHORT: Final = "/tmp"  # noqa: S108 - only as the parent of mkdtemp's own folder
+from heavyjobs.scratch import make_sockets_folder
 
 
 def sockets_folder() -> str:
-    """The folder, made at the first call and whenever it was removed; it goes when this process ends, unless it is killed."""
+    """The folder, made at the first call and whenever it was removed; it goes when this process ends.
+
+    When it is killed, with its scratch.
+    """
     config: dict[str, Any] = vars(process.current_process())["_config"]  # it has no other way in
     folder: str | None = config.get("tempdir")
     if folder is None or not _takes_sockets(folder):
@@ -25,8 +24,7 @@ def sockets_folder() -> str:
 
 
 def _made() -> str:
-    too_long = len(os.fsencode(tempfile.gettempdir())) > _PATH_MAX_BYTES
-    folder = tempfile.mkdtemp(prefix="pymp-", dir=_SHORT if too_long else None)
+    folder = make_sockets_folder()
     # Not multiprocessing's own way to remove it, which complains about one that is gone already.
     util.Finalize(None, shutil.rmtree, args=(folder,), kwargs={"ignore_errors": True}, exitpriority=-100)
     return folder

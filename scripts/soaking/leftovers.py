@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import suppress
 from typing import Final
 
@@ -17,6 +18,9 @@ from soaking.hosts import SOAK
 from soaking.stage import Stage
 
 CONNECTIONS_SECONDS: Final = 20.0
+
+_TRIED: Final = re.compile(r"[a-z0-9_]{8}")
+"""A file with which Python tries whether a folder can be written: left there when the process is killed at that moment."""
 
 
 def compare(stage: Stage, before: Gauge, after: Gauge, figures: Figures) -> None:
@@ -47,7 +51,8 @@ def strike(stage: Stage, figures: Figures) -> None:
             stage.diary.wrong("orphan", f"after draining: {' '.join(process.cmdline())[:120]} ({process.pid})")
             process.kill()
     for path in stage.scratch.iterdir():
-        stage.diary.wrong("scratch", f"{path.name} was left behind")
+        if not (path.is_file() and _TRIED.fullmatch(path.name)):
+            stage.diary.wrong("scratch", f"{path.name} was left behind")
 
 
 async def connections_closed(stage: Stage) -> None:

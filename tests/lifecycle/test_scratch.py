@@ -6,6 +6,7 @@ import asyncio
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from heavyjobs import Client
@@ -23,12 +24,17 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def all_in(scratch: Path) -> list[Path]:
+    return [*scratch.iterdir()]
+
+
 def left(scratch: Path) -> list[Path]:
-    return [*scratch.glob("heavyjobs-*")]
+    """What workers have made there; the coordinator's own has a shorter name."""
+    return [path for path in scratch.glob("heavyjobs-*") if path.name.count("-") > 4]
 
 
 @pytest.mark.fault("storage: a process dies and leaves its scratch behind")
-async def test_the_workspace_of_a_job_whose_process_died_is_gone_before_its_end_is_told(scratch: Path, tmp_path: Path) -> None:
+async def test_the_workspace_of_a_job_whose_process_died_goes_with_it(scratch: Path, tmp_path: Path) -> None:
     url, gate = f"sqlite:///{tmp_path}/jobs.db", tmp_path / "gate"
     with Daemon(tmp_path / "host", url):
         async with Client.open(url) as client:
@@ -38,7 +44,33 @@ async def test_the_workspace_of_a_job_whose_process_died_is_gone_before_its_end_
 
             await burning.wait(timeout=30)
 
-            assert not left(scratch)
+            await until(lambda: not left(scratch))
+
+
+async def test_what_is_left_when_all_that_would_remove_it_was_killed_goes_when_a_coordinator_starts_there_again(
+    scratch: Path, tmp_path: Path
+) -> None:
+    url, others = f"sqlite:///{tmp_path}/jobs.db", scratch / "heavyjobs-1-1-1-others"
+    others.mkdir()
+    with Daemon(tmp_path / "host", url) as daemon:
+        async with Client.open(url) as client:
+            await client.submit(work.Burn(until=tmp_path / "never"))
+        await until(lambda: bool(left(scratch)))
+        for one in (watching := (daemon.guardian(), daemon.server())):
+            one.suspend()
+        await until(lambda: all(one.status() == psutil.STATUS_STOPPED for one in watching))
+        daemon.signal(signal.SIGKILL)
+        await daemon.ended()
+        for one in watching:
+            one.kill()
+    before = {*all_in(scratch)} - {others}
+
+    with Daemon(tmp_path / "again", url) as daemon:
+        await daemon.says("session begins")
+
+        assert before
+        assert not before & {*all_in(scratch)}
+        assert others in all_in(scratch)
 
 
 async def test_a_killed_coordinator_leaves_nothing_in_the_folder_for_scratch(scratch: Path, tmp_path: Path) -> None:
@@ -50,7 +82,7 @@ async def test_a_killed_coordinator_leaves_nothing_in_the_folder_for_scratch(scr
 
         daemon.signal(signal.SIGKILL)
 
-        await until(lambda: not [*scratch.iterdir()])
+        await until(lambda: not all_in(scratch))
 
 
 async def test_one_session_may_follow_another_though_its_guardian_is_let_go(scratch: Path, tmp_path: Path) -> None:

@@ -340,6 +340,9 @@ class SimulatedMachine(Machine):
             if worker := self.workers.get(root.pid):
                 worker.body.kill(seconds)
 
+    async def sweep_after_the_dead(self) -> None:
+        """Nothing lies about on this computer."""
+
     async def end_left_by(self, gone: SessionSeen) -> None:
         """End what a coordinator of this computer has left running whose process is gone."""
         while left := [one for one in self.computer.processes.values() if isinstance(one, Body) and one.parent == gone.pid]:
