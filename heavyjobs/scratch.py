@@ -1,4 +1,4 @@
-"""Scratch folders, named after the coordinator and the worker that made them: whoever ends these removes what they could not."""
+"""Scratch folders, named after the coordinator and the worker that made them: whoever ends these removes what is left."""
 
 from __future__ import annotations
 
