@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,8 +19,13 @@ from heavyjobs.testing.postgres import PostgresServer, postgres_server
 
 _TEMPLATE = "migrated"
 _NOBODY = 65534
+
 _MEMORY = Path("/dev/shm")  # noqa: S108 - only as the parent of a private folder, where there is such a place
 _ROOM_BYTES = 2 << 30
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts so what runs in its background; the commands that tests interrupt would inherit it, and never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
