@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from heavyjobs.jobs import Split
-from heavyjobs.jobs.chunks.cutting import Method
+from heavyjobs.jobs.chunks.cutting import Method, algorithm_for
 from heavyjobs.jobs.chunks.source import opened_source
+from heavyjobs.jobs.chunks.split import _Mark
 from heavyjobs.jobs.chunks.store import NewChunks
 from heavyjobs.jobs.chunks.unfinished import unfinished
 from heavyjobs.jobs.trouble import (
@@ -32,6 +33,7 @@ from tests.jobs.chunking import (
     chunk_path,
     entries,
     failed_without_trace,
+    join,
     noise,
     sha256sum,
     split,
@@ -321,6 +323,28 @@ def test_without_the_package_for_fastcdc_the_error_names_it_and_fixed_works(
 def test_sizes_out_of_bounds_are_refused_when_submitted(size: int) -> None:
     with pytest.raises(ValueError, match="chunk_bytes"):
         Split(source="/a", target="/b", chunks="/c", chunk_bytes=size)
+
+
+@pytest.mark.parametrize("lack", ["its list is gone", "the source is another", "it was cut otherwise"])
+def test_a_checkpoint_that_does_not_hold_any_more_is_not_gone_on_from(tmp_path: Path, film: Path, lack: str) -> None:
+    with opened_source(film, where="film") as source:
+        identity = source.identity
+    if lack == "the source is another":
+        identity.mtime_ns += 1
+    how = algorithm_for("fixed", 4096 if lack == "it was cut otherwise" else 64 << 10)
+    mark = _Mark(claim=1, source=identity, algorithm=how, offset=MEBIBYTE, chunks=16, list_bytes=1000)
+    job = Split(
+        source=str(film),
+        target=str(tmp_path / "manifest"),
+        chunks=str(tmp_path / "chunks"),
+        method="fixed",
+        chunk_bytes=64 << 10,
+    )
+
+    result = run_inline(job, checkpoint=mark, attempt=2).result
+
+    assert result.bytes == result.new_bytes == film.stat().st_size
+    assert join(tmp_path, tmp_path / "again").result.sha256 == sha256sum(film)
 
 
 def test_a_request_to_stop_at_any_line_leaves_at_most_the_list(tmp_path: Path) -> None:
