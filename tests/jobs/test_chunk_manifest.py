@@ -78,6 +78,7 @@ def test_its_digest_is_what_the_programs_of_the_system_say(tmp_path: Path) -> No
         ({"offset": 2**63}, "offset"),
         ({"offset": 10**400}, "offset"),
         ({"path": "elsewhere"}, "path"),
+        ({"\x1b[2J\r": 1}, "x1b"),
         ({"sha256": "0" * 2000}, "longer than 1024 bytes"),
     ],
 )
@@ -89,6 +90,7 @@ def test_a_line_that_lies_is_refused_by_its_number(tmp_path: Path, chunk: dict[s
     assert "manifest line 3" in said
     assert words in said
     assert len(said) < 1000
+    assert said.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Final
 
 from loguru import logger
 from pydantic import BaseModel, Field
 
+from heavyjobs import durable
 from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.chunks.flaws import Flaws
@@ -23,7 +25,11 @@ from heavyjobs.jobs.trouble import Refused, TargetUnusable, Trouble, shown, stop
 from heavyjobs.locations import Place
 from heavyjobs.model import ClaimKey
 from heavyjobs.outputs import part_name
+from heavyjobs.shielding import surely
 from heavyjobs.units import show_bytes
+
+_STEP_BYTES: Final = 8 << 20
+"""After so much the system is told to begin writing it out, so that a sync has less to wait for."""
 
 
 class Joined(BaseModel):
@@ -111,25 +117,27 @@ class _Joining:
 
     def join(self, target: Path) -> str:
         """Write it, read it back, publish it; the SHA-256 of what is there then."""
-        start = self._begun(target)
-        self._check_room(target.parent, self._manifest.tail.bytes - start.offset)
-        with self._ctx.output(self._job.target, replace=self._job.overwrite) as out:
-            with _opened_at(out.path, start.offset) as file:
-                self._write(file, start)
-            self._meter.start("digesting", total=self._manifest.tail.bytes)
-            sha256 = sha256_of(out.path, meter=self._meter)
-            self._meter.end()
+        part = target.with_name(part_name(target.name, self._ctx.claim))
+        with surely(partial(part.unlink, missing_ok=True), shield=self._ctx.shielded):
+            start = self._begun(target, part)
+            self._check_room(target.parent, self._manifest.tail.bytes - start.offset)
+            with self._ctx.output(self._job.target, replace=self._job.overwrite) as out:
+                with _opened_at(out.path, start.offset) as file:
+                    self._write(file, start)
+                self._meter.start("digesting", total=self._manifest.tail.bytes)
+                sha256 = sha256_of(out.path, meter=self._meter)
+                self._meter.end()
         return sha256
 
-    def _begun(self, target: Path) -> Position:
-        """Where an earlier attempt was, if what it wrote is there, else the start."""
+    def _begun(self, target: Path, part: Path) -> Position:
+        """Where an earlier attempt was, if what it wrote is there, which becomes `part`; else the start."""
         left, now = self._ctx.resume(_Mark), self._ctx.claim
         if left and left.lines_sha256 == self._manifest.tail.lines_sha256 and left.claim < now.number:
-            part = target.with_name(part_name(target.name, ClaimKey(now.job, left.claim)))
+            earlier = target.with_name(part_name(target.name, ClaimKey(now.job, left.claim)))
             # Under this claim's name, or opening the output would sweep it away as what a void claim left.
             with suppress(FileNotFoundError):
-                if part.stat(follow_symlinks=False).st_size >= left.position.offset:
-                    part.rename(target.with_name(part_name(target.name, now)))
+                if earlier.stat(follow_symlinks=False).st_size >= left.position.offset:
+                    earlier.rename(part)
                     logger.info("going on at byte {} of {}", left.position.offset, self._manifest.tail.bytes)
                     self._keep(left.position)
                     return left.position
@@ -142,10 +150,12 @@ class _Joining:
             stop(TargetUnusable, what, where=folder, would_do="make room, or use another target")
 
     def _write(self, file: BinaryIO, start: Position) -> None:
-        self._meter.start("joining", total=self._manifest.tail.bytes)
+        self._meter.start("joining", total=self._manifest.tail.bytes, done=start.offset)
         kept = start
         for listed in self._manifest.listed(start):
             file.write(self._chunk(listed))
+            if listed.entry.offset // _STEP_BYTES != listed.after.offset // _STEP_BYTES:
+                durable.start_writing(file.fileno())
             self._meter.at(listed.after.offset)
             if listed.after.offset - kept.offset >= self._job.interval_bytes:
                 kept = listed.after

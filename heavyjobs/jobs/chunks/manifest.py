@@ -20,14 +20,14 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final, Literal, NoReturn, TypeAlias, TypeVar
+from typing import Annotated, BinaryIO, Final, Literal, NoReturn, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from heavyjobs.jobs.chunks.cutting import CHUNK_MAX_BYTES, Algorithm
 from heavyjobs.jobs.places import open_regular
 from heavyjobs.jobs.progress import Meter
-from heavyjobs.jobs.trouble import SourceChanged, Unreadable, stop
+from heavyjobs.jobs.trouble import SourceChanged, Unreadable, shown, stop
 
 VERSION: Final = 1
 LINE_MAX_BYTES: Final = 1024
@@ -38,7 +38,6 @@ _STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
 _WOULD_DO: Final = "make it again with chunk.split"
 
 Digest: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}\z")]
-M = TypeVar("M", bound=BaseModel)
 
 
 class Head(BaseModel):
@@ -72,7 +71,8 @@ class Tail(BaseModel):
     lines_sha256: Digest
 
 
-class Position(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Position:
     """Between two lines: where in the manifest, and what the lines before it sum up to."""
 
     at: int
@@ -80,7 +80,7 @@ class Position(BaseModel):
     offset: int = 0
 
     def after(self, entry: Entry, line: bytes) -> Position:
-        return Position(at=self.at + len(line), chunks=self.chunks + 1, offset=self.offset + entry.bytes)
+        return Position(self.at + len(line), self.chunks + 1, self.offset + entry.bytes)
 
 
 def line_of(model: BaseModel) -> bytes:
@@ -209,4 +209,4 @@ def opened_manifest(path: Path, *, where: str, meter: Meter) -> Generator[Manife
 def _first(error: ValidationError) -> str:
     found = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in found["loc"])
-    return f"{place}: {found['msg']}" if place else found["msg"]
+    return shown(f"{place}: {found['msg']}" if place else found["msg"])

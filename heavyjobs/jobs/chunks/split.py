@@ -151,7 +151,7 @@ class _Splitting:
 
     def split(self) -> None:
         """Cut and store; when this returns, every chunk and its name are on the disk."""
-        self._meter.start("splitting", total=self._source.identity.bytes)
+        self._meter.start("splitting", total=self._source.identity.bytes, done=self.mark.offset)
         self._source.seek(self.mark.offset)
         settled = self.mark.model_copy()
         for data in cut(self._source, self.mark.algorithm):

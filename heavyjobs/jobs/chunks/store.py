@@ -23,6 +23,9 @@ from heavyjobs.locations import Locations
 
 Flaw: TypeAlias = Literal["missing", "damaged"]
 
+WORTH_STARTING_BYTES: Final = 64 << 10
+"""So much is written at once without loss, and is there when the next sync asks for it."""
+
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -81,8 +84,7 @@ class ChunkStore:
                 os.replace(new / sha256, sha256, dst_dir_fd=folders[sha256[:2]])
             except IsADirectoryError:
                 stop(TargetTaken, f"a folder has the name of the chunk {sha256}", where=self.where, would_do="remove it")
-        for descriptor in (*folders.values(), self._root):
-            os.fsync(descriptor)
+        durable.sync_folders([self._root, *folders.values()])
 
     def _folder_for(self, sha256: str) -> int:
         with suppress(FileExistsError):
@@ -100,7 +102,7 @@ class ChunkStore:
                 self._folders[name] = os.open(name, _FOLDER, dir_fd=self._root)
             except FileNotFoundError:
                 return None
-            except (NotADirectoryError, OSError) as error:
+            except OSError as error:
                 if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
                     raise
                 stop(Refused, f"{name} in it is no folder", where=self.where, would_do="use a folder that only holds chunks")
@@ -128,6 +130,8 @@ class NewChunks:
             written = 0
             while written < len(data):
                 written += file.write(data[written:])
+            if len(data) >= WORTH_STARTING_BYTES:
+                durable.start_writing(descriptor)
 
     def settle(self) -> None:
         """Bring all of the folder to the disk, and the chunks among it into the store."""

@@ -94,7 +94,7 @@ class _Verifying:
     def verify(self, *, interval_bytes: int) -> Flaws:
         """What is wrong with them."""
         mark = self._begun()
-        self._meter.start("verifying", total=self._manifest.tail.bytes)
+        self._meter.start("verifying", total=self._manifest.tail.bytes, done=mark.position.offset)
         for listed in self._manifest.listed(mark.position):
             self._look(listed, mark.flaws)
             self._meter.at(listed.after.offset)
