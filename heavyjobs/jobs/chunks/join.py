@@ -156,6 +156,7 @@ class _Joining:
             file.write(self._chunk(listed))
             if listed.entry.offset // _STEP_BYTES != listed.after.offset // _STEP_BYTES:
                 durable.start_writing(file.fileno())
+            self._meter.item(listed.entry.sha256)
             self._meter.at(listed.after.offset)
             if listed.after.offset - kept.offset >= self._job.interval_bytes:
                 kept = listed.after

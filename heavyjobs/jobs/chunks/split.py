@@ -155,7 +155,7 @@ class _Splitting:
         self._source.seek(self.mark.offset)
         settled = self.mark.model_copy()
         for data in cut(self._source, self.mark.algorithm):
-            self._add(data)
+            self._meter.item(self._add(data))
             self._meter.at(self.mark.offset)
             if _is_time(settled, self.mark, self._job.interval_bytes):
                 self._settle()
@@ -191,7 +191,8 @@ class _Splitting:
         self._kept.sweep_earlier()
         return mark
 
-    def _add(self, data: memoryview) -> None:
+    def _add(self, data: memoryview) -> str:
+        """Have a chunk stored and listed, and give its digest."""
         mark, sha256, size = self.mark, hashlib.sha256(data).hexdigest(), len(data)
         if mark.chunks == CHUNKS_MAX:
             what = f"has more than {CHUNKS_MAX:,} chunks of this size"
@@ -205,6 +206,7 @@ class _Splitting:
         mark.list_bytes += len(line)
         mark.offset += size
         mark.chunks += 1
+        return sha256
 
     def _known(self, sha256: str, size: int) -> bool:
         if sha256 in self._new:

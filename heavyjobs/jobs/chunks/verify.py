@@ -97,6 +97,7 @@ class _Verifying:
         self._meter.start("verifying", total=self._manifest.tail.bytes, done=mark.position.offset)
         for listed in self._manifest.listed(mark.position):
             self._look(listed, mark.flaws)
+            self._meter.item(listed.entry.sha256)
             self._meter.at(listed.after.offset)
             if listed.after.offset - mark.position.offset >= interval_bytes:
                 mark.position = listed.after
