@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from heavyjobs import Client
+from heavyjobs.jobs import Split
 from heavyjobs.jobs.trouble import ChunksUnsound
 from heavyjobs.model import Cancelled, Dead, Ending
 from heavyjobs.store import open_store
@@ -199,6 +200,23 @@ async def test_a_verify_that_is_tried_again_after_a_repair_begins_anew(
         result = await handle.result(timeout=60)
 
     assert result.bytes == SIZE
+
+
+async def test_two_splits_of_one_file_at_once_share_its_chunks(client: Client, url: str, tmp_path: Path, film: Path) -> None:
+    jobs = [
+        Split(source=str(film), target=str(tmp_path / name), chunks=str(tmp_path / "chunks"), chunk_bytes=64 << 10)
+        for name in ("one", "two")
+    ]
+
+    with Daemon(tmp_path / "host", url, modules=("heavyjobs.jobs",)):
+        handles = await client.submit_many(jobs)
+        one, two = [await handle.result(timeout=60) for handle in handles]
+
+    assert one.sha256 == two.sha256
+    assert one.new_bytes + two.new_bytes >= SIZE
+    assert sum(path.stat().st_size for path in stored(tmp_path)) == SIZE
+    for name in ("one", "two"):
+        assert verify(tmp_path, name=name).error is None
 
 
 async def test_a_split_that_was_cancelled_leaves_whole_chunks_and_goes_on_when_it_is_tried_again(

@@ -306,6 +306,18 @@ def test_more_chunks_than_a_manifest_may_name_are_refused(tmp_path: Path, film: 
     assert not [path for path in (tmp_path / "chunks").iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_file_with_far_too_many_chunks_is_refused_before_it_is_read(tmp_path: Path, method: Method) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+
+    done = split(tmp_path / "sparse", tmp_path, method=method, chunk_bytes=4096)
+
+    assert isinstance(done.error, Refused)
+    assert not done.retry
+    assert stored(tmp_path) == []
+
+
 def test_without_the_package_for_fastcdc_the_error_names_it_and_fixed_works(
     tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,12 @@ def algorithm_for(method: Method, chunk_bytes: int) -> Fixed | FastCdc:
     return FastCdc(minimum_bytes=chunk_bytes // 4, average_bytes=chunk_bytes, maximum_bytes=chunk_bytes * 4)
 
 
+def fewest_chunks(size: int, algorithm: Fixed | FastCdc) -> int:
+    """How many a file of that size has at least."""
+    largest = algorithm.chunk_bytes if isinstance(algorithm, Fixed) else algorithm.maximum_bytes
+    return -(-size // largest)
+
+
 def cut(stream: Stream, algorithm: Fixed | FastCdc) -> Iterator[memoryview]:
     """The chunks of all that comes, in order; each is valid until the next one is asked for.
 

@@ -19,6 +19,7 @@ from heavyjobs.jobs.chunks.cutting import (
     Method,
     algorithm_for,
     cut,
+    fewest_chunks,
 )
 from heavyjobs.jobs.chunks.manifest import CHUNKS_MAX, Head, Tail, entry_line, line_of
 from heavyjobs.jobs.chunks.source import Identity, Source, opened_source
@@ -151,6 +152,7 @@ class _Splitting:
 
     def split(self) -> None:
         """Cut and store; when this returns, every chunk and its name are on the disk."""
+        self._check_count(fewest_chunks(self._source.identity.bytes, self.mark.algorithm))
         self._meter.start("splitting", total=self._source.identity.bytes, done=self.mark.offset)
         self._source.seek(self.mark.offset)
         settled = self.mark.model_copy()
@@ -194,9 +196,7 @@ class _Splitting:
     def _add(self, data: memoryview) -> str:
         """Have a chunk stored and listed, and give its digest."""
         mark, sha256, size = self.mark, hashlib.sha256(data).hexdigest(), len(data)
-        if mark.chunks == CHUNKS_MAX:
-            what = f"has more than {CHUNKS_MAX:,} chunks of this size"
-            stop(Refused, what, where=self._job.source, would_do="use a larger chunk_bytes")
+        self._check_count(mark.chunks + 1)
         if not self._known(sha256, size):
             self._new.add(sha256, data)
             mark.new_bytes += size
@@ -207,6 +207,11 @@ class _Splitting:
         mark.offset += size
         mark.chunks += 1
         return sha256
+
+    def _check_count(self, chunks: int) -> None:
+        if chunks > CHUNKS_MAX:
+            what = f"has more than {CHUNKS_MAX:,} chunks of this size"
+            stop(Refused, what, where=self._job.source, would_do="use a larger chunk_bytes")
 
     def _known(self, sha256: str, size: int) -> bool:
         if sha256 in self._new:
