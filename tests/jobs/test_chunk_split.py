@@ -12,7 +12,7 @@ import pytest
 from heavyjobs.jobs import Split
 from heavyjobs.jobs.chunks.cutting import Method, algorithm_for
 from heavyjobs.jobs.chunks.source import opened_source
-from heavyjobs.jobs.chunks.split import _Mark
+from heavyjobs.jobs.chunks.splitting import Mark
 from heavyjobs.jobs.chunks.store import NewChunks
 from heavyjobs.jobs.chunks.unfinished import unfinished
 from heavyjobs.jobs.trouble import (
@@ -297,7 +297,7 @@ def test_a_folder_in_place_of_a_chunk_is_told(tmp_path: Path, film: Path) -> Non
 
 
 def test_more_chunks_than_a_manifest_may_name_are_refused(tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heavyjobs.jobs.chunks.split.CHUNKS_MAX", 10)
+    monkeypatch.setattr("heavyjobs.jobs.chunks.splitting.CHUNKS_MAX", 10)
 
     error = split(film, tmp_path).error
 
@@ -344,7 +344,7 @@ def test_a_checkpoint_that_does_not_hold_any_more_is_not_gone_on_from(tmp_path: 
     if lack == "the source is another":
         identity.mtime_ns += 1
     how = algorithm_for("fixed", 4096 if lack == "it was cut otherwise" else 64 << 10)
-    mark = _Mark(claim=1, source=identity, algorithm=how, offset=MEBIBYTE, chunks=16, list_bytes=1000)
+    mark = Mark(claim=1, source=identity, algorithm=how, offset=MEBIBYTE, chunks=16, list_bytes=1000)
     job = Split(
         source=str(film),
         target=str(tmp_path / "manifest"),
