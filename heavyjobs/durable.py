@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ _NO_REPLACE: Final = 4 if _DARWIN else 1  # RENAME_EXCL of renamex_np(2), RENAME
 _EXCHANGE: Final = 2  # RENAME_SWAP, RENAME_EXCHANGE
 _UNSUPPORTED: Final = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _AT_FDCWD: Final = -100
+_START_WRITING: Final = 2  # SYNC_FILE_RANGE_WRITE of sync_file_range(2)
 
 
 def sync_tree(path: Path) -> None:
@@ -35,6 +36,22 @@ def sync_tree(path: Path) -> None:
 def sync_folder(path: Path) -> None:
     """Bring the names in a folder to the disk."""
     _sync(path)
+
+
+def sync_folders(descriptors: Sequence[int]) -> None:
+    """Bring the names in open folders, all on one file system, to the disk."""
+    if not _sync_file_system(descriptors[0]):
+        for descriptor in descriptors:
+            os.fsync(descriptor)
+
+
+def start_writing(descriptor: int) -> None:
+    """Have the system begin to bring a file to the disk, without waiting: what is synced later is then mostly there.
+
+    Does nothing where the system cannot.
+    """
+    if hasattr(_libc(), "sync_file_range"):
+        _libc().sync_file_range(descriptor, ctypes.c_int64(0), ctypes.c_int64(0), _START_WRITING)
 
 
 def size_tree(path: Path) -> int:

@@ -70,6 +70,16 @@ def target_path(locations: Locations, text: str, *, overwrite: bool, folder: boo
     return path
 
 
+def check_other(source: Path, target: Path, *, where: str) -> None:
+    """Stop before an output replaces what it is made from.
+
+    Raises:
+        Stopped: Refused.
+    """
+    if Path(os.path.realpath(target.parent)) / target.name == Path(os.path.realpath(source)):
+        stop(Refused, "is the source, which would be lost", where=where, would_do="use another target")
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file to read, neither through a symlink nor waiting for a FIFO's writer.
 

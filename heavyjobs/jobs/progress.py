@@ -50,11 +50,11 @@ class Meter:
         self._progress = Progress(phase="starting")
         self._reported = self._logged = clock()
 
-    def start(self, phase: str, *, total: float | None, unit: Unit = "bytes") -> None:
-        """Begin to count anew; reported at once."""
-        self._progress = Progress(phase=phase, total=total, unit=unit)
+    def start(self, phase: str, *, total: float | None, unit: Unit = "bytes", done: float = 0) -> None:
+        """Begin to count anew, from `done` where an earlier attempt got that far; reported at once."""
+        self._progress = Progress(phase=phase, done=done, total=total, unit=unit)
         self._samples.clear()
-        self._samples.append((self._clock(), 0))
+        self._samples.append((self._clock(), done))
         self._report(self._progress)
 
     def add(self, amount: float) -> None:

@@ -72,6 +72,20 @@ class OutputWrong(_Trouble):
     reason: Literal["output_wrong"] = "output_wrong"
 
 
+class ChunksUnsound(_Trouble):
+    """Chunks that a manifest names are missing, or are not what their names say.
+
+    Attributes:
+        missing_chunks, damaged_chunks: how many of those that were looked at. missing, damaged: the first of each, as digests.
+    """
+
+    reason: Literal["chunks_unsound"] = "chunks_unsound"
+    missing_chunks: int
+    damaged_chunks: int
+    missing: list[str]
+    damaged: list[str]
+
+
 class NotInstalled(_Trouble):
     """A package or program is missing on this host. Tried again: another host may have it."""
 
@@ -79,7 +93,15 @@ class NotInstalled(_Trouble):
 
 
 AnyTrouble: TypeAlias = (
-    SourceMissing | SourceChanged | Unreadable | Refused | TargetTaken | TargetUnusable | OutputWrong | NotInstalled
+    SourceMissing
+    | SourceChanged
+    | Unreadable
+    | Refused
+    | TargetTaken
+    | TargetUnusable
+    | OutputWrong
+    | ChunksUnsound
+    | NotInstalled
 )
 Trouble: TypeAlias = Annotated[AnyTrouble, Discriminator("reason")]
 """The error type of the job types in the box."""
