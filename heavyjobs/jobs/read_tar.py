@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import IO, BinaryIO, Final, cast
 
@@ -36,7 +36,10 @@ def tar_members(stream: BinaryIO, *, where: str) -> Iterator[tuple[Member, Data 
         with _Tar(fileobj=cast("BinaryIO", forward), encoding="utf-8", errors="surrogateescape") as tar:
             while (info := tar.next()) is not None:
                 tar.members.clear()  # they would grow with the archive
+                forward.check_headers(tar.pax_headers)
                 yield from _member(tar, info, where)
+    except RecursionError:  # tarfile calls itself for each of them
+        stop(Refused, "hundreds of headers for one member", where=where, would_do=AGAIN)
     except tarfile.TarError as error:
         stop(Unreadable, f"is no tar, tar.gz, tar.zst or zip archive, or a damaged one: {error}", where=where, would_do=AGAIN)
     forward.check_end()
@@ -68,6 +71,11 @@ class _Forward:
     def seek(self, position: int) -> None:
         while self._position < position and self.read(min(position - self._position, CHUNK_BYTES)):
             pass
+
+    def check_headers(self, kept: Mapping[str, str]) -> None:
+        """Make sure that what is kept for all members that follow does not grow with the archive."""
+        if kept and sum(len(key) + len(value) for key, value in kept.items()) > HEADER_MAX_BYTES:
+            stop(Refused, "global headers that would fill the memory", where=self._at(), would_do=AGAIN)
 
     def check_end(self) -> None:
         """Make sure that the archive ended by its own word, and that nothing follows.

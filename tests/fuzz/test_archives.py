@@ -1,4 +1,4 @@
-"""Archives with wrong bytes: converted, or refused with the typed error; never half a target, never another exception."""
+"""Archives with wrong bytes: converted, extracted, or refused with the typed error; never half a target, or another error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import gzip
 import importlib
 import io
 import resource
+import shutil
+import stat
 import sys
 import tarfile
 import zipfile
@@ -18,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heavyjobs.jobs import Convert
+from heavyjobs.jobs import Convert, Extract
 from heavyjobs.testing.inline import run_inline
 from tests.fuzz.effort import effort
 
@@ -39,7 +41,9 @@ TYPES: Final = st.sampled_from([b"S", b"x", b"L", b"K", b"g", b"3", b"6"])
 LIES: Final = st.lists(st.tuples(st.integers(0, 500), NUMBERS) | st.tuples(st.just(156), TYPES), min_size=1, max_size=3)
 """In a header, whose byte 156 says what the member is."""
 
-TARGETS: Final = st.sampled_from(["out.tar", "out.zip"])
+TARGETS: Final = st.sampled_from(["out.tar", "out.zip", "out"])
+"""The last is a folder."""
+
 MEMBERS: Final = (
     ("dir", tarfile.DIRTYPE),
     ("dir/a", tarfile.REGTYPE),
@@ -135,25 +139,40 @@ def test_a_tar_whose_headers_lie_is_converted_or_refused(
 
 
 @effort(100)
-@given(place=st.integers(0, 400), size=st.sampled_from([1, 2, 4, 8]), instead=st.sampled_from([0, 0xFF, 0x7F, 0x80, 1]))
-def test_a_zip_whose_directory_lies_is_converted_or_refused(folder: Path, place: int, size: int, instead: int) -> None:
+@given(
+    place=st.integers(0, 400),
+    size=st.sampled_from([1, 2, 4, 8]),
+    instead=st.sampled_from([0, 0xFF, 0x7F, 0x80, 1]),
+    into=TARGETS,
+)
+def test_a_zip_whose_directory_lies_is_converted_or_refused(
+    folder: Path, place: int, size: int, instead: int, into: str
+) -> None:
     data = bytearray(WHOLE["zip"])
     start = data.index(b"PK\1\2") + place % (len(data) - data.index(b"PK\1\2"))
     data[start : start + size] = bytes([instead]) * size
 
-    _convert(folder, bytes(data), "out.tar")
+    _convert(folder, bytes(data), into)
 
 
 def _convert(folder: Path, data: bytes, into: str) -> None:
     source, target = folder / "in.bin", folder / into
     source.write_bytes(data)
+    job = Convert if target.suffix else Extract
     try:
-        done = run_inline(Convert(source=str(source), target=str(target)))
+        done = run_inline(job(source=str(source), target=str(target)))
         made = {target.name} if done.error is None else set[str]()
-        assert done.error is not None or done.result.bytes == target.stat().st_size
+        assert done.error is not None or done.result.bytes == _size(target)
     except OSError as error:  # of the disk, as the small one has it
         assert error.errno == errno.EFBIG, error  # noqa: PT017
         made = set()
 
-    assert {path.name for path in folder.iterdir()} == {source.name, *made}
-    target.unlink(missing_ok=True)
+    left = {path.name for path in folder.iterdir()}
+    shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+    assert left == {source.name, *made}
+
+
+def _size(target: Path) -> int:
+    """Of a file, or of all files in a folder; one that has several names counts once."""
+    paths = target.rglob("*") if target.is_dir() else [target]
+    return sum({status.st_ino: status.st_size for path in paths if stat.S_ISREG((status := path.lstat()).st_mode)}.values())

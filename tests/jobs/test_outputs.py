@@ -275,7 +275,7 @@ def test_who_began_an_output_is_known_however_often_it_is_resumed(tmp_path: Path
         staged.take_over()
 
         assert staged.output.begun_by == 9
-        assert os.listdir(tmp_path) == [staged.output.path.name]
+        assert list(listing(tmp_path)) == [staged.output.path.name]
 
 
 def test_with_nothing_left_a_resumed_output_begins_anew(tmp_path: Path) -> None:
