@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heavyjobs.jobs import Convert, Extract
-from heavyjobs.testing.inline import run_inline
+from heavyjobs.testing.inline import Inline, run_inline
 from tests.fuzz.effort import effort
 
 MOST_BYTES: Final = 32 << 20
@@ -158,9 +158,9 @@ def test_a_zip_whose_directory_lies_is_converted_or_refused(
 def _convert(folder: Path, data: bytes, into: str) -> None:
     source, target = folder / "in.bin", folder / into
     source.write_bytes(data)
-    job = Convert if target.suffix else Extract
+    places = {"source": str(source), "target": str(target)}
     try:
-        done = run_inline(job(source=str(source), target=str(target)))
+        done: Inline[Any, Any, Any] = run_inline(Convert(**places)) if target.suffix else run_inline(Extract(**places))
         made = {target.name} if done.error is None else set[str]()
         assert done.error is not None or done.result.bytes == _size(target)
     except OSError as error:  # of the disk, as the small one has it
