@@ -45,7 +45,8 @@ class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
     | the source changes while it is read | `SourceChanged` | yes |
     | no archive, truncated, damaged, encrypted, overlapping or contradictory entries, data after its end | `Unreadable` | no |
     | a hard link to what is no file in the archive | `Unreadable` | no |
-    | an absolute name, `..`, NUL; a device or FIFO; a huge header; a name that is too long or too deep | `Refused` | no |
+    | an absolute name, `..`, NUL; a device or FIFO; a name too long or too deep | `Refused` | no |
+    | headers or compressed data that need too much memory | `Refused` | no |
     | a symlink that could lead out (left out, with all links, when `links` is `skip`) | `Refused` | no |
     | a name twice, or as file and folder; two that differ in case or Unicode form only, unless `exact_names` | `Refused` | no |
     | more than `max_bytes` or `max_members`, or more than `max_ratio` times its own size, as written | `Refused` | no |

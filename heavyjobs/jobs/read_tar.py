@@ -41,7 +41,7 @@ def tar_members(stream: BinaryIO, *, where: str) -> Iterator[tuple[Member, Data 
     except RecursionError:  # tarfile calls itself for each of them
         stop(Refused, "hundreds of headers for one member", where=where, would_do=AGAIN)
     except tarfile.TarError as error:
-        stop(Unreadable, f"is no tar, tar.gz, tar.zst or zip archive, or a damaged one: {error}", where=where, would_do=AGAIN)
+        stop(Unreadable, f"is no archive that is known here, or a damaged one: {error}", where=where, would_do=AGAIN)
     forward.check_end()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
 import importlib
 import io
+import lzma
 import resource
 import shutil
 import stat
@@ -27,7 +29,7 @@ from tests.fuzz.effort import effort
 MOST_BYTES: Final = 32 << 20
 """Of any file here: a sparse member may say that it is as large as it likes, and the disk is the limit."""
 
-FORMATS: Final = ("tar", "tar.gz", "tar.zst", "zip")
+FORMATS: Final = ("tar", "tar.gz", "tar.zst", "tar.xz", "tar.bz2", "zip")
 BLOCK: Final = 512
 NUMBERS: Final = st.sampled_from(
     [b"\0", b"\xff", b"\x80" + b"\xff" * 7, b"\x7f\xff\xff\xff", b"77777777777\0", b"-1", b"../", b"/"]
@@ -80,7 +82,14 @@ def zip_() -> bytes:
 
 zstd: Any = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 TAR: Final = tar()
-WHOLE: Final = {"tar": TAR, "tar.gz": gzip.compress(TAR), "tar.zst": zstd.compress(TAR), "zip": zip_()}
+WHOLE: Final = {
+    "tar": TAR,
+    "tar.gz": gzip.compress(TAR),
+    "tar.zst": zstd.compress(TAR),
+    "tar.xz": lzma.compress(TAR),
+    "tar.bz2": bz2.compress(TAR),
+    "zip": zip_(),
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -21,7 +21,7 @@ from heavyjobs.jobs.trouble import (
 from heavyjobs.testing.inline import Inline, run_inline
 from tests.jobs.folders import listing
 
-FORMATS = ("tar", "tar.gz", "tar.zst", "zip")
+FORMATS = ("tar", "tar.gz", "tar.zst", "tar.xz", "tar.bz2", "zip")
 
 
 Done = Inline[Archived, Progress, Trouble]

@@ -43,7 +43,7 @@ def test_a_folder_is_extracted_as_the_system_does_it(tmp_path: Path, photos: Pat
     assert result.bytes == (3 << 20) + 1_600_000 + len("unicode") + len("long name") + len("#!/bin/sh\n")
 
 
-@pytest.mark.parametrize("form", ["tar", "tar.gz", "tar.zst"])
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "tar.zst", "tar.xz", "tar.bz2"])
 @pytest.mark.parametrize("style", ["gnu", "pax", "oldgnu"])
 def test_archives_of_the_systems_tar_are_extracted(tmp_path: Path, photos: Path, form: str, style: str) -> None:
     archive = tmp_path / f"a.{form}"
