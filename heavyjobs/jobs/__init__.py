@@ -1,9 +1,11 @@
 """Job types in the box: ordinary jobs, nothing privileged. Importing this package registers them all."""
 
 from heavyjobs.jobs.archive import Convert, Pack
+from heavyjobs.jobs.archive_list import ListArchive
+from heavyjobs.jobs.archive_verify import VerifyArchive
 from heavyjobs.jobs.copy import Copy
 from heavyjobs.jobs.extract import Extract
 from heavyjobs.jobs.progress import Progress
 from heavyjobs.jobs.transcode import Transcode
 
-__all__ = ["Convert", "Copy", "Extract", "Pack", "Progress", "Transcode"]
+__all__ = ["Convert", "Copy", "Extract", "ListArchive", "Pack", "Progress", "Transcode", "VerifyArchive"]

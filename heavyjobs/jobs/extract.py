@@ -13,15 +13,15 @@ from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.codecs import format_in
 from heavyjobs.jobs.digests import sha256_of_all
-from heavyjobs.jobs.extract_checkpoint import Extracted, Keeping, published, state_of
+from heavyjobs.jobs.extract_checkpoint import Extracted, Keeping, published
 from heavyjobs.jobs.extracting import Extraction, Links
 from heavyjobs.jobs.limits import Limits
 from heavyjobs.jobs.names import Names
 from heavyjobs.jobs.new_folder import new_folder
-from heavyjobs.jobs.places import source_file, target_path
+from heavyjobs.jobs.places import source_file, state_of, target_path, unchanging
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.readers import reading_archive
-from heavyjobs.jobs.trouble import Refused, SourceChanged, Trouble, shown, stop, typed
+from heavyjobs.jobs.trouble import Refused, Trouble, shown, stop, typed
 from heavyjobs.locations import Place
 from heavyjobs.outputs import Output
 from heavyjobs.units import Size, show_bytes, size_bytes
@@ -71,20 +71,19 @@ class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
     def run(self, ctx: Context[Progress, Trouble]) -> Extracted:
         with typed(ctx, target=self.target):
             source = source_file(ctx.locations, self.source, instead="use storage.copy for folders")
-            state = state_of(source)
-            if done := published(ctx, source=state):
-                return done
-            target = target_path(ctx.locations, self.target, overwrite=self.overwrite, folder=True)
-            self._check_apart(source, target)
-            with ctx.output(self.target, replace=self.overwrite, resume=True) as out:
+            return published(ctx, source=state_of(source)) or self._publish(ctx, source)
+
+    def _publish(self, ctx: Context[Progress, Trouble], source: Path) -> Extracted:
+        target = target_path(ctx.locations, self.target, overwrite=self.overwrite, folder=True)
+        self._check_apart(source, target)
+        with ctx.output(self.target, replace=self.overwrite, resume=True) as out:
+            with unchanging(source, where=self.source) as state:
                 keeping = Keeping(ctx, out, source=state)
                 extraction = self._extract(ctx, source, out, keeping)
-                if state_of(source) != state:
-                    stop(SourceChanged, "changed while it was read", where=self.source, would_do="try again when it is whole")
-                result = self._result(extraction, form=format_in(source).name, path=target)
-                keeping.finish(extraction.read, result)
-            logger.info("extracted {}: {:,} members, {}", shown(self.target), result.members, show_bytes(result.bytes))
-            return result
+            result = self._result(extraction, form=format_in(source).name, path=target)
+            keeping.finish(extraction.read, result)
+        logger.info("extracted {}: {:,} members, {}", shown(self.target), result.members, show_bytes(result.bytes))
+        return result
 
     def _extract(self, ctx: Context[Progress, Trouble], source: Path, out: Output, keeping: Keeping) -> Extraction:
         meter, done = Meter(ctx.report), keeping.done()

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from heavyjobs import durable
 from heavyjobs.context import Context
+from heavyjobs.jobs.places import state_of
 from heavyjobs.jobs.progress import Progress
 from heavyjobs.jobs.trouble import Trouble
 from heavyjobs.outputs import Output
@@ -96,9 +97,3 @@ def published(ctx: Context[Progress, Trouble], *, source: str) -> Extracted | No
         return kept.result if state_of(Path(kept.result.path)) == kept.folder else None
     except OSError:
         return None
-
-
-def state_of(path: Path) -> str:
-    """What of a file or folder changes when its content does; a new name changes nothing."""
-    status = path.stat()
-    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}"

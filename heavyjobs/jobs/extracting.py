@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from io import FileIO
 from typing import Final, Literal, NoReturn, TypeAlias
 
@@ -75,7 +74,7 @@ class Extraction:
         self._unkept_bytes = self._unkept_members = 0
         self._hardlinks: Final[list[Member]] = []
         self._symlinks: Final[list[Member]] = []
-        self._folders: Final[list[Member]] = []
+        self._folders: Final[dict[str, Member]] = {}
         self.digests: Final[dict[str, bytes]] = {}
         self.symlinks = self.left_out = self.bytes = self.read = 0
 
@@ -86,15 +85,21 @@ class Extraction:
 
     def extract(self, reading: Reading, meter: Meter) -> None:
         """Write all files, and make all folders."""
+
+        def tick() -> None:
+            meter.at(reading.position())
+
         for number, (member, data) in enumerate(reading.members):
             self.read = number + 1
             meter.item(shown(member.name))
             self._admit(member)
-            with self._naming(member):
+            try:
                 if data is None:
                     self._note(member)
                 else:
-                    self._file(number, member, data, lambda: meter.at(reading.position()))
+                    self._file(number, member, data, tick)
+            except OSError as error:
+                self._explain(error, member)
             if number >= self._done[0]:
                 self._unkept_members += 1
                 if self._is_due():
@@ -102,14 +107,12 @@ class Extraction:
 
     def finish(self) -> None:
         """Make the links, and give the folders their permissions and times."""
-        for member in self._hardlinks:
-            with self._naming(member):
-                self._hardlink(member)
-        for member in self._symlinks:
-            with self._naming(member):
-                self._folder.symlink(member.name, member.link, mtime_ns=member.mtime_ns)
-                self.symlinks += 1
-        for member in sorted(self._folders, key=lambda member: member.name.count("/"), reverse=True):
+        for member in (*self._hardlinks, *self._symlinks):
+            try:
+                self._link(member)
+            except OSError as error:
+                self._explain(error, member)
+        for member in sorted(self._folders.values(), key=lambda member: member.name.count("/"), reverse=True):
             self._folder.keep_folder_metadata(member.name, mode=member.mode, mtime_ns=member.mtime_ns)
 
     def _admit(self, member: Member) -> None:
@@ -125,7 +128,7 @@ class Extraction:
         """A folder is made at once, a link at the end."""
         if member.sort is Sort.FOLDER:
             self._folder.folder(member.name)
-            self._folders.append(member)
+            self._folders[member.name] = member
         elif self._links == "skip":
             self.left_out += 1
             logger.warning("left out {}: a {}", shown(member.name), member.sort)
@@ -156,6 +159,8 @@ class Extraction:
                 tick()
                 if number >= done and self._unkept_bytes >= INTERVAL_BYTES:
                     self._keep_at(number, offset)
+                if offset >= member.size:
+                    break
             keep_metadata(file.fileno(), mode=member.mode, mtime_ns=member.mtime_ns)
         self.digests[member.name] = digest.digest()
         tick()
@@ -188,6 +193,13 @@ class Extraction:
             pass
         return True
 
+    def _link(self, member: Member) -> None:
+        if member.sort is Sort.HARDLINK:
+            self._hardlink(member)
+        else:
+            self._folder.symlink(member.name, member.link, mtime_ns=member.mtime_ns)
+            self.symlinks += 1
+
     def _hardlink(self, member: Member) -> None:
         digest = self.digests.get(member.link)
         if digest is None:
@@ -209,15 +221,11 @@ class Extraction:
         self._keep(members, offset)
         self._unkept_bytes = self._unkept_members = 0
 
-    @contextmanager
-    def _naming(self, member: Member) -> Generator[None]:
-        """Have what a file system finds wrong with a name said as such."""
-        try:
-            yield
-        except OSError as error:
-            if (fault := _NAME_FAULTS.get(error.errno or 0)) is None:
-                raise
-            self._refuse(member, fault, would_do="make the archive again without it, or extract it elsewhere")
+    def _explain(self, error: OSError, member: Member) -> NoReturn:
+        """Say what a file system finds wrong with a name; what is wrong with the file system itself goes on."""
+        if (fault := _NAME_FAULTS.get(error.errno or 0)) is None:
+            raise error
+        self._refuse(member, fault, would_do="make the archive again without it, or extract it elsewhere")
 
     def _refuse(self, member: Member, fault: str, *, would_do: str) -> NoReturn:
         stop(Refused, f"{shown(member.name)!r} {fault}", where=self._where, would_do=would_do)

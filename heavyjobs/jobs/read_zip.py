@@ -14,7 +14,7 @@ from typing import BinaryIO, Final, NoReturn
 
 from heavyjobs.jobs.members import Data, Member, Sort, name_fault, safe_name
 from heavyjobs.jobs.trouble import Refused, Unreadable, shown, stop
-from heavyjobs.jobs.zip_headers import check_headers
+from heavyjobs.jobs.zip_headers import DIRECTORY_MAX_BYTES, check_headers, directory_bytes
 
 LINK_MAX_BYTES: Final = 64 << 10
 AGAIN: Final = "fetch or make the archive again"
@@ -30,8 +30,11 @@ def open_zip(file: BinaryIO, *, where: str) -> zipfile.ZipFile:
     """Read the directory of a zip file.
 
     Raises:
-        Stopped: Unreadable, when there is none, its entries overlap, or it is not what stands before the data.
+        Stopped: Refused, when it is too large; Unreadable, when there is none, its entries overlap, or it is not what stands
+            before the data.
     """
+    if directory_bytes(file) > DIRECTORY_MAX_BYTES:
+        stop(Refused, "a directory that would fill the memory", where=where, would_do="pack fewer members into one archive")
     try:
         opened = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error) as error:

@@ -16,6 +16,14 @@ from typing import BinaryIO, Final, NoReturn
 DICTIONARY_MAX_BYTES: Final = 128 << 20
 """What a member compressed with LZMA may make us allocate; the directory has no say in it."""
 
+DIRECTORY_MAX_BYTES: Final = 128 << 20
+"""Of the directory, which is held in memory, ten times as large: for more than a million members."""
+
+_END: Final = struct.Struct("<4s8xII")
+_END_ROOM_BYTES: Final = 22 + 0xFFFF
+"""The end record, and the longest comment after it."""
+_END64_LOCATOR_BYTES: Final = 20
+_END64: Final = struct.Struct("<4s36xQ")
 _LOCAL_HEADER: Final = struct.Struct("<4sHHHHHIIIHH")
 _LZMA_PROPERTIES_BYTES: Final = 9
 _ENCRYPTED: Final = 0x1
@@ -24,6 +32,22 @@ _IN_EXTRA: Final = 0xFFFFFFFF
 """Instead of a size: it stands in the zip64 field."""
 
 Fault = Callable[[zipfile.ZipInfo, str], NoReturn]
+
+
+def directory_bytes(file: BinaryIO) -> int:
+    """How long the directory says it is, in the record at the end; 0 where there is none (appnote 4.3.14, 4.3.16)."""
+    size = os.fstat(file.fileno()).st_size
+    start = max(size - _END_ROOM_BYTES - _END64_LOCATOR_BYTES, 0)
+    tail = os.pread(file.fileno(), size - start, start)
+    at = tail.rfind(b"PK\5\6")
+    if not 0 <= at <= len(tail) - _END.size:
+        return 0
+    _, length, _ = _END.unpack_from(tail, at)
+    locator = tail[max(at - _END64_LOCATOR_BYTES, 0) : at]
+    if locator[:4] != b"PK\6\7" or len(locator) < _END64_LOCATOR_BYTES:
+        return int(length)
+    record = os.pread(file.fileno(), _END64.size, min(int.from_bytes(locator[8:16], "little"), size))
+    return int(_END64.unpack(record)[1]) if record[:4] == b"PK\6\6" and len(record) == _END64.size else int(length)
 
 
 def check_headers(opened: zipfile.ZipFile, file: BinaryIO, *, fault: Fault) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from heavyjobs.jobs import limits
+from heavyjobs.jobs import limits, read_zip
 from heavyjobs.jobs.links import symlink_fault
 from heavyjobs.jobs.names import DEPTH_MAX
 from heavyjobs.jobs.trouble import Refused, Unreadable
@@ -307,6 +307,21 @@ def test_a_zip_member_with_a_huge_dictionary_is_unreadable(place: Path) -> None:
 
     assert isinstance(error, Unreadable)
     assert "too much memory" in error.what
+
+
+@pytest.mark.fault("security: a zip whose directory would fill the memory")
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_directory_that_would_fill_the_memory_is_refused(place: Path, wide: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(place.parent / "evil.zip", "w") as opened:
+        for number in range(70_000 if wide else 1000):  # past 65,535 the end record is zip64's
+            opened.writestr(zipfile.ZipInfo(f"{number}"), b"")
+        opened.comment = b"a comment PK"
+    length = 46 * len(opened.namelist()) + sum(map(len, opened.namelist()))
+
+    monkeypatch.setattr(read_zip, "DIRECTORY_MAX_BYTES", length - 1)
+    assert "would fill the memory" in refused(place, place.parent / "evil.zip").what
+    monkeypatch.setattr(read_zip, "DIRECTORY_MAX_BYTES", length)
+    assert "more than 10 members" in refused(place, place.parent / "evil.zip", max_members=10).what
 
 
 @pytest.mark.fault("security: an archive whose headers go on for ever")

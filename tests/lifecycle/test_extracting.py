@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from heavyjobs import Client
+from heavyjobs import Client, Reported
 from heavyjobs.jobs import Extract
 from heavyjobs.jobs.extracting import INTERVAL_BYTES
 from heavyjobs.model import Ending
-from tests.lifecycle.asking import endings, texts
-from tests.lifecycle.hosts import Daemon
+from tests.lifecycle.asking import AnyHandle, endings, texts
+from tests.lifecycle.hosts import Daemon, coordinating
 
 FILES = 6
 FILE_BYTES = INTERVAL_BYTES
@@ -38,10 +38,7 @@ async def test_an_extraction_whose_worker_was_killed_goes_on_from_its_checkpoint
 ) -> None:
     with Daemon(tmp_path / "host", url, modules=["heavyjobs.jobs"]) as host:
         handle = await client.submit(Extract(source=str(archive), target=str(tmp_path / "out")))
-        async for update in handle.watch():
-            done = getattr(getattr(update, "status", None), "done", 0)
-            if done > 2.5 * FILE_BYTES:
-                break
+        await so_far(handle, 2.5 * FILE_BYTES)
         for worker in host.workers():
             worker.kill()
         result = await handle.result(timeout=60)
@@ -51,6 +48,26 @@ async def test_an_extraction_whose_worker_was_killed_goes_on_from_its_checkpoint
     assert (result.files, result.bytes) == (FILES, FILES * FILE_BYTES)
     assert sizes(tmp_path / "out") == dict.fromkeys(map(str, range(FILES)), FILE_BYTES)
     assert not any(name.startswith(".out") for name in sizes(tmp_path)), "nothing is left beside it"
+
+
+@pytest.mark.fault("people: an extraction is cancelled in the middle of a file")
+async def test_a_cancelled_extraction_leaves_nothing(client: Client, url: str, tmp_path: Path, archive: Path) -> None:
+    async with coordinating(url, modules=["heavyjobs.jobs"]):
+        handle = await client.submit(Extract(source=str(archive), target=str(tmp_path / "out")))
+        await so_far(handle, 1.5 * FILE_BYTES)
+
+        await handle.cancel()
+
+    assert await endings(client, handle) == [Ending.CANCELLED]
+    assert not any("out" in name for name in sizes(tmp_path))
+
+
+async def so_far(handle: AnyHandle, done: float) -> None:
+    """Wait until the job has read so many bytes."""
+    async for update in handle.watch():
+        if isinstance(update, Reported) and update.status.done >= done:
+            return
+    raise AssertionError(f"it has ended: {await handle.outcome()}")
 
 
 def sizes(folder: Path) -> dict[str, int]:
