@@ -75,7 +75,8 @@ class ZipMembers:
 
     def _member(self, info: zipfile.ZipInfo, name: str, sort: Sort) -> Iterator[tuple[Member, Data | None]]:
         mode = stat.S_IMODE(info.external_attr >> 16) or (0o755 if sort is Sort.FOLDER else 0o644)
-        member = Member(name=name, sort=sort, mtime_ns=_mtime(info) * 10**9, mode=mode)
+        size = info.file_size if sort is Sort.FILE else 0
+        member = Member(name=name, sort=sort, size=size, mtime_ns=_mtime(info) * 10**9, mode=mode)
         if sort is Sort.FOLDER:
             yield member, None
             return
@@ -83,7 +84,7 @@ class ZipMembers:
             if sort is Sort.SYMLINK:
                 yield replace(member, link=data.read(LINK_MAX_BYTES).decode(errors="surrogateescape")), None
             else:
-                yield replace(member, size=info.file_size), data
+                yield member, data
 
     def _count(self, amount: int) -> None:
         self.read += amount
