@@ -256,7 +256,9 @@ class Context(_Base[S, E]):
         with self._link.shield():
             self._link.ask(self._keep(model))
 
-    def output(self, target: str | Path, *, replace: bool = False) -> AbstractContextManager[outputs.Output]:
+    def output(
+        self, target: str | Path, *, replace: bool = False, resume: bool = False
+    ) -> AbstractContextManager[outputs.Output]:
         """Write to what the block is given; it becomes `target` when the block is left cleanly: whole, or not at all.
 
             with ctx.output("media:film.txt") as out, open(out, "w") as file:  # or out.path, a Path
@@ -265,13 +267,23 @@ class Context(_Base[S, E]):
         Nothing is there at first: make a file or folder of it. It lies on the target's own file system. A clean exit syncs it,
         checks that the claim is still held, and publishes it by rename; any other exit removes it.
 
+        Args:
+            resume: be given what an earlier invocation of this job left when it died, if that lies here: it holds at least
+                what was synced before that invocation's last checkpoint, and perhaps more. Keep `out.begun_by` in the
+                checkpoint; one that has another was of another output.
+
         Raises:
             TargetExists: at once when the target is there and `replace` is False, and again instead of replacing one that came
                 meanwhile.
             PathRefused: outside of what the configuration opens.
         """
         return outputs.output(
-            self._locations.path(target), claim=self.claim, replace=replace, confirm=self._confirm, shield=self._link.shield
+            self._locations.path(target),
+            claim=self.claim,
+            replace=replace,
+            resume=resume,
+            confirm=self._confirm,
+            shield=self._link.shield,
         )
 
     def _confirm(self) -> None:
@@ -355,9 +367,14 @@ class AsyncContext(_Base[S, E]):
         await self._link.ask_async(self._keep(model))
 
     @asynccontextmanager
-    async def output(self, target: str | Path, *, replace: bool = False) -> AsyncGenerator[outputs.Output]:
+    async def output(
+        self, target: str | Path, *, replace: bool = False, resume: bool = False
+    ) -> AsyncGenerator[outputs.Output]:
         staged = outputs.Staged(self._locations.path(target), claim=self.claim, replace=replace)
         try:
+            if resume:
+                staged.take_over()
+            await outputs.in_thread(staged.sweep)
             yield staged.output
             await outputs.in_thread(staged.sync)
             await self._link.ask_async(events.Confirm())

@@ -58,7 +58,7 @@ def size_tree(path: Path) -> int:
     """The bytes of a file, or of all regular files in a folder."""
     if not path.is_dir():
         return path.stat().st_size
-    files = (Path(parent, name).lstat() for parent, _, names in os.walk(path) for name in names)
+    files = (os.lstat(f"{parent}/{name}") for parent, _, names in os.walk(path) for name in names)
     return sum(status.st_size for status in files if stat.S_ISREG(status.st_mode))
 
 

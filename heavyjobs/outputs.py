@@ -2,13 +2,14 @@
 
 Guarantees: what others see at the target is nothing, what was there before, or the finished output; a target that was not to be
 replaced never is. A job that dies leaves one hidden file or folder beside the target, named after its claim (`part_name`):
-its next invocation removes it. Where there is none, it stays: nothing sweeps yet.
+its next invocation removes it, or goes on with it. Where there is none, it stays: nothing sweeps yet.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -28,6 +29,11 @@ T = TypeVar("T")
 NAME_MAX_BYTES: Final = 255
 """Of one file name, on every file system we know."""
 
+_NUMBERS_MAX_BYTES: Final = 24
+"""Kept free for them in the part's name, so that it begins alike for every claim of a job."""
+
+_NUMBERS: Final = re.compile(r"(\d+)(?:\.(\d+))?")
+
 
 @dataclass(slots=True)
 class Output:
@@ -36,10 +42,13 @@ class Output:
     Attributes:
         path: nothing is there yet; make a file or a folder of it.
         bytes: of the published output (for a folder, of all files in it); 0 until the block was left cleanly.
+        begun_by: the number of the claim that began what is there: this invocation's own, unless it goes on with what an
+            earlier one has left.
     """
 
     path: Path
     bytes: int = 0
+    begun_by: int = 0
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -49,10 +58,18 @@ class Output:
         return str(self.path)
 
 
-def part_name(name: str, claim: ClaimKey) -> str:
-    """The hidden name under which the output `name` is written; long names are cut so that it fits."""
-    mark = f".part.{claim.job.hex[-12:]}-{claim.number}"
-    room = NAME_MAX_BYTES - len(mark) - 1
+def part_name(name: str, claim: ClaimKey, *, begun_by: int | None = None) -> str:
+    """The hidden name under which the output `name` is written; long names are cut so that it fits.
+
+    It ends in the number of the claim, and after a dot the one that began it, if that was another.
+    """
+    begun = "" if begun_by in {None, claim.number} else f".{begun_by}"
+    return f"{_part_stem(name, claim)}{claim.number}{begun}"
+
+
+def _part_stem(name: str, claim: ClaimKey) -> str:
+    mark = f".part.{claim.job.hex[-12:]}-"
+    room = NAME_MAX_BYTES - len(mark) - 1 - _NUMBERS_MAX_BYTES
     return f".{os.fsencode(name)[:room].decode(errors='ignore')}{mark}"
 
 
@@ -67,10 +84,24 @@ class Staged:
     def __init__(self, target: Path, *, claim: ClaimKey, replace: bool) -> None:
         self._target: Final = target
         self._replace: Final = replace
-        self.output: Final = Output(target.with_name(part_name(target.name, claim)))
+        self._claim: Final = claim
+        self.output: Final = Output(target.with_name(part_name(target.name, claim)), begun_by=claim.number)
         self._check()
-        if claim.number > 1:
-            self._sweep_earlier(claim)
+
+    def take_over(self) -> None:
+        """Go on with what the newest earlier invocation of this job left here when it died, if there is any.
+
+        Its claim is void, and if it still writes by name it finds nothing there.
+        """
+        for _, begun_by, part in sorted(self._earlier())[-1:]:
+            self.output.begun_by = begun_by
+            self.output.path = self._target.with_name(part_name(self._target.name, self._claim, begun_by=begun_by))
+            part.rename(self.output.path)
+
+    def sweep(self) -> None:
+        """Remove what earlier invocations of this job left here."""
+        for _, _, part in self._earlier():
+            _remove(part)
 
     def sync(self) -> None:
         """Bring what was written to the disk, and count it.
@@ -103,13 +134,15 @@ class Staged:
         """Leave nothing behind but what was published; harmless when repeated."""
         _remove(self.output.path)
 
-    def _sweep_earlier(self, claim: ClaimKey) -> None:
-        """Remove what earlier invocations of this job left here when they died: their claims are void."""
-        stem, _, _ = self.output.path.name.rpartition("-")
-        for part in _with_prefix(self._target.parent, f"{stem}-"):
-            number = part.name.removeprefix(f"{stem}-")
-            if number.isdecimal() and int(number) < claim.number:
-                _remove(part)
+    def _earlier(self) -> Generator[tuple[int, int, Path]]:
+        """What lies here of earlier claims: the number of each, of the one that began it, and where."""
+        if self._claim.number == 1:
+            return
+        stem = _part_stem(self._target.name, self._claim)
+        for part in _with_prefix(self._target.parent, stem):
+            numbers = _NUMBERS.fullmatch(part.name.removeprefix(stem))
+            if numbers and int(numbers[1]) < self._claim.number:
+                yield int(numbers[1]), int(numbers[2] or numbers[1]), part
 
     def _check(self) -> None:
         folder = self._target.parent
@@ -122,10 +155,22 @@ class Staged:
 
 
 @contextmanager
-def output(target: Path, *, claim: ClaimKey, replace: bool, confirm: Callable[[], None], shield: Shield) -> Generator[Output]:
+def output(
+    target: Path,
+    *,
+    claim: ClaimKey,
+    replace: bool,
+    confirm: Callable[[], None],
+    shield: Shield,
+    resume: bool = False,
+) -> Generator[Output]:
     """What `Context.output` promises; `confirm` raises when the claim is lost."""
     staged = Staged(target, claim=claim, replace=replace)
     with surely(staged.discard, shield=shield):
+        if resume:
+            with shield():
+                staged.take_over()
+        staged.sweep()
         yield staged.output
         staged.sync()
         with shield():

@@ -83,7 +83,7 @@ def _ffmpeg() -> Checked:
 
 
 def _zstd() -> Checked:
-    from heavyjobs.jobs.codecs import zstd
+    from heavyjobs.jobs.streams import zstd
 
     try:
         return Checked("zstd", Fit.FINE, str(zstd().__name__))

@@ -1,9 +1,24 @@
 """Job types in the box: ordinary jobs, nothing privileged. Importing this package registers them all."""
 
 from heavyjobs.jobs.archive import Convert, Pack
+from heavyjobs.jobs.archive_list import ListArchive
+from heavyjobs.jobs.archive_verify import VerifyArchive
 from heavyjobs.jobs.chunks import Join, Split, VerifyChunks
 from heavyjobs.jobs.copy import Copy
+from heavyjobs.jobs.extract import Extract
 from heavyjobs.jobs.progress import Progress
 from heavyjobs.jobs.transcode import Transcode
 
-__all__ = ["Convert", "Copy", "Join", "Pack", "Progress", "Split", "Transcode", "VerifyChunks"]
+__all__ = [
+    "Convert",
+    "Copy",
+    "Extract",
+    "Join",
+    "ListArchive",
+    "Pack",
+    "Progress",
+    "Split",
+    "Transcode",
+    "VerifyArchive",
+    "VerifyChunks",
+]

@@ -1,4 +1,4 @@
-"""`archive.pack` and `archive.convert`: folders and archives into tar, tar.gz, tar.zst and zip, streaming."""
+"""`archive.pack` and `archive.convert`: folders and archives into tar, plain or compressed, and zip, streaming."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from heavyjobs.locations import Place
 
 
 class Pack(Job[Archived, Progress, Trouble], kind="archive.pack"):
-    """Pack a folder or a file into an archive whose format the target's name says.
+    """Pack a folder or a file into an archive whose format the target's name says: zip, tar, or tar.gz, .zst, .xz, .bz2.
 
     A folder keeps its own name as the first folder in the archive. Modes, times and links are kept; symlinks are stored as they
     are and never followed. An archive that is written into the folder it packs leaves itself out.
@@ -71,7 +71,8 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
     | no archive, truncated, damaged, encrypted, overlapping entries, data after its end | `Unreadable` | no |
-    | a member with an absolute name, `..`, NUL; a device or FIFO; a huge header | `Refused` | no |
+    | a member with an absolute name, `..`, NUL; a device or FIFO | `Refused` | no |
+    | headers or compressed data that need too much memory | `Refused` | no |
     | a name twice, or not Unicode, into a zip; a place that is not open to jobs | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | no known format by the target's name, no such folder, a name that is too long | `TargetUnusable` | no |

@@ -1,7 +1,7 @@
 """What stands in an archive or a folder, whatever its format, and which names are let through.
 
-folder ──▶ tree.py ─────┐                              ┌──▶ writers.TarWriter
-archive ─▶ readers.py ──┴─▶ (Member, its bytes) ... ───┴──▶ writers.ZipWriter
+folder ──▶ tree.py ─────┐                              ┌──▶ writers.py ────▶ a new archive
+archive ─▶ readers.py ──┴─▶ (Member, its bytes) ... ───┴──▶ extracting.py ─▶ new_folder.py
 """
 
 from __future__ import annotations

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from heavyjobs.errors import PathRefused
-from heavyjobs.jobs.trouble import Refused, SourceMissing, TargetTaken, TargetUnusable, stop
+from heavyjobs.jobs.trouble import Refused, SourceChanged, SourceMissing, Stopped, TargetTaken, TargetUnusable, stop
 from heavyjobs.locations import Locations
 from heavyjobs.outputs import NAME_MAX_BYTES
 
@@ -91,6 +93,37 @@ def open_regular(path: Path) -> BinaryIO:
         file.close()
         raise FileNotFoundError(f"{path} is no regular file any more")
     return file
+
+
+def state_of(path: Path) -> str:
+    """What of a file or folder changes when its content does; a new name changes nothing."""
+    status = path.stat()
+    return f"{status.st_dev} {status.st_ino} {status.st_size} {status.st_mtime_ns}"
+
+
+@contextmanager
+def unchanging(path: Path, *, where: str) -> Generator[str]:
+    """Read a source whose `state_of` has to be the same when the block is left; it is given to the block.
+
+    Raises:
+        Stopped: SourceChanged, also in the place of whatever was found wrong with a source that changed meanwhile.
+    """
+    before = state_of(path)
+    try:
+        yield before
+    except Stopped:
+        _check_state(path, before, where)
+        raise
+    _check_state(path, before, where)
+
+
+def _check_state(path: Path, before: str, where: str) -> None:
+    try:
+        now = state_of(path)
+    except OSError:
+        now = ""
+    if now != before:
+        stop(SourceChanged, "changed while it was read", where=where, would_do="try again when it is complete")
 
 
 def _is_folder(path: Path) -> bool:

@@ -48,38 +48,43 @@ class Meter:
         self._clock: Final = clock
         self._samples: Final[deque[tuple[float, float]]] = deque(maxlen=WINDOW_SAMPLES)
         self._progress = Progress(phase="starting")
+        self._done: float = 0
+        self._item = ""
         self._reported = self._logged = clock()
 
     def start(self, phase: str, *, total: float | None, unit: Unit = "bytes", done: float = 0) -> None:
         """Begin to count anew, from `done` where an earlier attempt got that far; reported at once."""
         self._progress = Progress(phase=phase, done=done, total=total, unit=unit)
+        self._done, self._item = done, ""
         self._samples.clear()
         self._samples.append((self._clock(), done))
         self._report(self._progress)
 
     def add(self, amount: float) -> None:
         """So much more is done."""
-        self.at(self._progress.done + amount)
+        self.at(self._done + amount)
 
     def at(self, done: float) -> None:
         """So much is done in all."""
-        self._progress.done = done
+        self._done = done
         now = self._clock()
         if now - self._reported >= REPORT_SECONDS:
             self._show(now)
 
     def item(self, name: str) -> None:
         """This is being worked on; shown with the next report."""
-        self._progress.item = name
+        self._item = name
 
     def end(self) -> None:
         """The phase is done; reported at once."""
+        self._progress.done, self._progress.item = self._done, self._item
         self._progress.left_seconds = 0.0
         self._report(self._progress)
 
     def _show(self, now: float) -> None:
         self._reported = now
-        self._samples.append((now, self._progress.done))
+        self._progress.done, self._progress.item = self._done, self._item
+        self._samples.append((now, self._done))
         self._progress.rate = _rate(self._samples)
         self._progress.left_seconds = _left(self._progress)
         self._report(self._progress)

@@ -7,10 +7,13 @@ is checked here: a block of zeros, and nothing but zeros after it.
 from __future__ import annotations
 
 import stat
+import struct
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import IO, BinaryIO, Final, cast
+from typing import IO, BinaryIO, Final, Self, cast
+
+from typing_extensions import override
 
 from heavyjobs.jobs.members import Data, Member, Sort, safe_name
 from heavyjobs.jobs.places import CHUNK_BYTES
@@ -22,6 +25,15 @@ TIME_MAX: Final = float(1 << 40)
 AGAIN: Final = "fetch or make the archive again"
 
 _SORTS: Final = {tarfile.DIRTYPE: Sort.FOLDER, tarfile.SYMTYPE: Sort.SYMLINK, tarfile.LNKTYPE: Sort.HARDLINK}
+_HEADER: Final = struct.Struct("100s8s16x12s12s8sc100s80x8x155s12x")
+_COMMON: Final = {
+    tarfile.REGTYPE,
+    tarfile.AREGTYPE,
+    tarfile.DIRTYPE,
+    tarfile.SYMTYPE,
+    tarfile.LNKTYPE,
+    tarfile.XHDTYPE,
+}
 _END: Final = bytes(tarfile.BLOCKSIZE)
 
 
@@ -36,13 +48,47 @@ def tar_members(stream: BinaryIO, *, where: str) -> Iterator[tuple[Member, Data 
         with _Tar(fileobj=cast("BinaryIO", forward), encoding="utf-8", errors="surrogateescape") as tar:
             while (info := tar.next()) is not None:
                 tar.members.clear()  # they would grow with the archive
+                forward.check_headers(tar.pax_headers)
                 yield from _member(tar, info, where)
+    except RecursionError:  # tarfile calls itself for each of them
+        stop(Refused, "hundreds of headers for one member", where=where, would_do=AGAIN)
     except tarfile.TarError as error:
-        stop(Unreadable, f"is no tar, tar.gz, tar.zst or zip archive, or a damaged one: {error}", where=where, would_do=AGAIN)
+        stop(Unreadable, f"is no archive that is known here, or a damaged one: {error}", where=where, would_do=AGAIN)
     forward.check_end()
 
 
+class _Info(tarfile.TarInfo):
+    """Headers of the common sort, three times as fast as `tarfile` reads them; it still reads all others.
+
+    Whose a member is and which device it is are not looked at.
+    """
+
+    @override
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            fields = _HEADER.unpack(buf)
+            mode, size, mtime, checksum = (int(field.rstrip(b" \0"), 8) for field in fields[1:5])
+        except (ValueError, struct.error):
+            return super().frombuf(buf, encoding, errors)
+        if checksum != sum(buf) - sum(buf[148:156]) + 8 * 0x20 or fields[5] not in _COMMON or fields[7][0]:
+            return super().frombuf(buf, encoding, errors)
+        info = cls(_text(fields[0], encoding, errors))
+        info.mode, info.size, info.mtime, info.type = mode, size, mtime, fields[5]
+        info.linkname = _text(fields[6], encoding, errors)
+        if info.type == tarfile.AREGTYPE and info.name.endswith("/"):
+            info.type = tarfile.DIRTYPE
+        if info.type == tarfile.DIRTYPE:
+            info.name = info.name.rstrip("/")
+        return info
+
+
+def _text(field: bytes, encoding: str, errors: str) -> str:
+    return field.partition(b"\0")[0].decode(encoding, errors)
+
+
 class _Tar(tarfile.TarFile):
+    tarinfo = _Info
     members: list[tarfile.TarInfo]  # missing in typeshed
 
 
@@ -68,6 +114,11 @@ class _Forward:
     def seek(self, position: int) -> None:
         while self._position < position and self.read(min(position - self._position, CHUNK_BYTES)):
             pass
+
+    def check_headers(self, kept: Mapping[str, str]) -> None:
+        """Make sure that what is kept for all members that follow does not grow with the archive."""
+        if kept and sum(len(key) + len(value) for key, value in kept.items()) > HEADER_MAX_BYTES:
+            stop(Refused, "global headers that would fill the memory", where=self._at(), would_do=AGAIN)
 
     def check_end(self) -> None:
         """Make sure that the archive ended by its own word, and that nothing follows.

@@ -14,14 +14,15 @@ from typing import BinaryIO, Final, NoReturn
 
 from heavyjobs.jobs.members import Data, Member, Sort, name_fault, safe_name
 from heavyjobs.jobs.trouble import Refused, Unreadable, shown, stop
+from heavyjobs.jobs.zip_headers import DIRECTORY_MAX_BYTES, check_headers, directory_bytes
 
 LINK_MAX_BYTES: Final = 64 << 10
 AGAIN: Final = "fetch or make the archive again"
 EXTENDED_TIME: Final = 0x5455
 """The extra field that holds seconds in UTC (Info-ZIP, appnote 4.5); the header itself has two-second steps of no zone."""
 
-_LOCAL_HEADER_BYTES: Final = 30
 _ENCRYPTED: Final = 0x1
+_UTF8: Final = 0x800
 _UNIX: Final = 3
 
 
@@ -29,13 +30,20 @@ def open_zip(file: BinaryIO, *, where: str) -> zipfile.ZipFile:
     """Read the directory of a zip file.
 
     Raises:
-        Stopped: Unreadable, when there is none or its entries overlap.
+        Stopped: Refused, when it is too large; Unreadable, when there is none, its entries overlap, or it is not what stands
+            before the data.
     """
+    if directory_bytes(file) > DIRECTORY_MAX_BYTES:
+        stop(Refused, "a directory that would fill the memory", where=where, would_do="pack fewer members into one archive")
     try:
         opened = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error) as error:
         stop(Unreadable, f"is no zip archive, or a damaged or truncated one: {error}", where=where, would_do=AGAIN)
-    _check_overlap(opened, where)
+
+    def fault(info: zipfile.ZipInfo, what: str) -> NoReturn:
+        stop(Unreadable, f"{shown(info.filename)!r} {what}", where=where, would_do="do not trust this archive")
+
+    check_headers(opened, file, fault=fault)
     return opened
 
 
@@ -62,12 +70,13 @@ class ZipMembers:
             sort, raw = _sort(info, self._where), info.orig_filename
             if "\0" in raw:  # zipfile cuts the name off there
                 stop(Refused, f"the member {shown(raw)!r} {name_fault(raw)}", where=self._where, would_do=AGAIN)
-            if name := safe_name(info.filename, archive=self._where):
+            if name := safe_name(_name(info, info.filename), archive=self._where):
                 yield from self._member(info, name, sort)
 
     def _member(self, info: zipfile.ZipInfo, name: str, sort: Sort) -> Iterator[tuple[Member, Data | None]]:
         mode = stat.S_IMODE(info.external_attr >> 16) or (0o755 if sort is Sort.FOLDER else 0o644)
-        member = Member(name=name, sort=sort, mtime_ns=_mtime(info) * 10**9, mode=mode)
+        size = info.file_size if sort is Sort.FILE else 0
+        member = Member(name=name, sort=sort, size=size, mtime_ns=_mtime(info) * 10**9, mode=mode)
         if sort is Sort.FOLDER:
             yield member, None
             return
@@ -75,7 +84,7 @@ class ZipMembers:
             if sort is Sort.SYMLINK:
                 yield replace(member, link=data.read(LINK_MAX_BYTES).decode(errors="surrogateescape")), None
             else:
-                yield replace(member, size=info.file_size), data
+                yield member, data
 
     def _count(self, amount: int) -> None:
         self.read += amount
@@ -129,18 +138,11 @@ def _sort(info: zipfile.ZipInfo, where: str) -> Sort:
     return Sort.FILE
 
 
-def _check_overlap(opened: zipfile.ZipFile, where: str) -> None:
-    """Refuse entries that share bytes: a few kilobytes of them can unpack to terabytes (David Fifield, 2019)."""
-    end = 0
-    for info in sorted(opened.infolist(), key=lambda info: info.header_offset):
-        if info.header_offset < end:
-            stop(
-                Unreadable,
-                f"{shown(info.filename)!r} overlaps another member",
-                where=where,
-                would_do="do not trust this archive",
-            )
-        end = info.header_offset + _LOCAL_HEADER_BYTES + len(info.orig_filename) + info.compress_size
+def _name(info: zipfile.ZipInfo, raw: str) -> str:
+    """The name as the system had it that made the archive: on Unix bytes, which `zipfile` reads as those of DOS."""
+    if info.create_system != _UNIX or info.flag_bits & _UTF8 or raw.isascii():
+        return raw
+    return raw.encode("cp437").decode(errors="surrogateescape")
 
 
 def _mtime(info: zipfile.ZipInfo) -> int:

@@ -1,12 +1,16 @@
-"""Archives with wrong bytes: converted, or refused with the typed error; never half a target, never another exception."""
+"""Archives with wrong bytes: converted, extracted, or refused with the typed error; never half a target, or another error."""
 
 from __future__ import annotations
 
+import bz2
 import errno
 import gzip
 import importlib
 import io
+import lzma
 import resource
+import shutil
+import stat
 import sys
 import tarfile
 import zipfile
@@ -18,14 +22,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heavyjobs.jobs import Convert
-from heavyjobs.testing.inline import run_inline
+from heavyjobs.jobs import Convert, Extract
+from heavyjobs.testing.inline import Inline, run_inline
 from tests.fuzz.effort import effort
 
 MOST_BYTES: Final = 32 << 20
 """Of any file here: a sparse member may say that it is as large as it likes, and the disk is the limit."""
 
-FORMATS: Final = ("tar", "tar.gz", "tar.zst", "zip")
+FORMATS: Final = ("tar", "tar.gz", "tar.zst", "tar.xz", "tar.bz2", "zip")
 BLOCK: Final = 512
 NUMBERS: Final = st.sampled_from(
     [b"\0", b"\xff", b"\x80" + b"\xff" * 7, b"\x7f\xff\xff\xff", b"77777777777\0", b"-1", b"../", b"/"]
@@ -39,7 +43,9 @@ TYPES: Final = st.sampled_from([b"S", b"x", b"L", b"K", b"g", b"3", b"6"])
 LIES: Final = st.lists(st.tuples(st.integers(0, 500), NUMBERS) | st.tuples(st.just(156), TYPES), min_size=1, max_size=3)
 """In a header, whose byte 156 says what the member is."""
 
-TARGETS: Final = st.sampled_from(["out.tar", "out.zip"])
+TARGETS: Final = st.sampled_from(["out.tar", "out.zip", "out"])
+"""The last is a folder."""
+
 MEMBERS: Final = (
     ("dir", tarfile.DIRTYPE),
     ("dir/a", tarfile.REGTYPE),
@@ -76,7 +82,14 @@ def zip_() -> bytes:
 
 zstd: Any = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 TAR: Final = tar()
-WHOLE: Final = {"tar": TAR, "tar.gz": gzip.compress(TAR), "tar.zst": zstd.compress(TAR), "zip": zip_()}
+WHOLE: Final = {
+    "tar": TAR,
+    "tar.gz": gzip.compress(TAR),
+    "tar.zst": zstd.compress(TAR),
+    "tar.xz": lzma.compress(TAR),
+    "tar.bz2": bz2.compress(TAR),
+    "zip": zip_(),
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -135,25 +148,40 @@ def test_a_tar_whose_headers_lie_is_converted_or_refused(
 
 
 @effort(100)
-@given(place=st.integers(0, 400), size=st.sampled_from([1, 2, 4, 8]), instead=st.sampled_from([0, 0xFF, 0x7F, 0x80, 1]))
-def test_a_zip_whose_directory_lies_is_converted_or_refused(folder: Path, place: int, size: int, instead: int) -> None:
+@given(
+    place=st.integers(0, 400),
+    size=st.sampled_from([1, 2, 4, 8]),
+    instead=st.sampled_from([0, 0xFF, 0x7F, 0x80, 1]),
+    into=TARGETS,
+)
+def test_a_zip_whose_directory_lies_is_converted_or_refused(
+    folder: Path, place: int, size: int, instead: int, into: str
+) -> None:
     data = bytearray(WHOLE["zip"])
     start = data.index(b"PK\1\2") + place % (len(data) - data.index(b"PK\1\2"))
     data[start : start + size] = bytes([instead]) * size
 
-    _convert(folder, bytes(data), "out.tar")
+    _convert(folder, bytes(data), into)
 
 
 def _convert(folder: Path, data: bytes, into: str) -> None:
     source, target = folder / "in.bin", folder / into
     source.write_bytes(data)
+    places = {"source": str(source), "target": str(target)}
     try:
-        done = run_inline(Convert(source=str(source), target=str(target)))
+        done: Inline[Any, Any, Any] = run_inline(Convert(**places)) if target.suffix else run_inline(Extract(**places))
         made = {target.name} if done.error is None else set[str]()
-        assert done.error is not None or done.result.bytes == target.stat().st_size
+        assert done.error is not None or done.result.bytes == _size(target)
     except OSError as error:  # of the disk, as the small one has it
         assert error.errno == errno.EFBIG, error  # noqa: PT017
         made = set()
 
-    assert {path.name for path in folder.iterdir()} == {source.name, *made}
-    target.unlink(missing_ok=True)
+    left = {path.name for path in folder.iterdir()}
+    shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+    assert left == {source.name, *made}
+
+
+def _size(target: Path) -> int:
+    """Of a file, or of all files in a folder; one that has several names counts once."""
+    paths = target.rglob("*") if target.is_dir() else [target]
+    return sum({status.st_ino: status.st_size for path in paths if stat.S_ISREG((status := path.lstat()).st_mode)}.values())

@@ -8,10 +8,12 @@ import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from heavyjobs.jobs import Convert, Pack, Progress
+from heavyjobs.jobs import Convert, Extract, Pack, Progress
+from heavyjobs.jobs.extract_checkpoint import Extracted
 from heavyjobs.jobs.new_archive import Archived
 from heavyjobs.jobs.trouble import (
     Trouble,
@@ -19,10 +21,11 @@ from heavyjobs.jobs.trouble import (
 from heavyjobs.testing.inline import Inline, run_inline
 from tests.jobs.folders import listing
 
-FORMATS = ("tar", "tar.gz", "tar.zst", "zip")
+FORMATS = ("tar", "tar.gz", "tar.zst", "tar.xz", "tar.bz2", "zip")
 
 
 Done = Inline[Archived, Progress, Trouble]
+ExtractDone = Inline[Extracted, Progress, Trouble]
 
 
 @pytest.fixture
@@ -52,6 +55,10 @@ def convert(source: Path, target: Path, *, overwrite: bool = False) -> Done:
     return run_inline(Convert(source=str(source), target=str(target), overwrite=overwrite))
 
 
+def extract(source: Path, target: Path, **options: Any) -> ExtractDone:
+    return run_inline(Extract(source=str(source), target=str(target), **options))
+
+
 def unpacked(archive: Path, into: Path) -> Path:
     """Unpack with the programs of the system."""
     into.mkdir()
@@ -63,7 +70,7 @@ def unpacked(archive: Path, into: Path) -> Path:
     return into
 
 
-def refused_without_trace(folder: Path, run: Callable[[], Done]) -> tuple[Trouble | None, bool]:
+def refused_without_trace(folder: Path, run: Callable[[], Inline[Any, Progress, Trouble]]) -> tuple[Trouble | None, bool]:
     """The typed error of a job that must fail, which has to leave the folder as it was."""
     before = listing(folder)
     done = run()

@@ -20,7 +20,7 @@ from tests.jobs.folders import listing
 __all__ = ["photos"]
 
 
-@pytest.mark.parametrize("form", ["tar", "tar.gz", "tar.zst"])
+@pytest.mark.parametrize("form", ["tar", "tar.gz", "tar.zst", "tar.xz", "tar.bz2"])
 def test_archives_of_the_systems_tar_are_read(tmp_path: Path, photos: Path, form: str) -> None:
     for style in ("gnu", "pax", "oldgnu"):
         source = tmp_path / f"{style}.{form}"

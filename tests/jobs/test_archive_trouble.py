@@ -108,7 +108,7 @@ def test_without_the_package_for_zstd_the_error_names_it(tmp_path: Path, photos:
     def missing(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr("heavyjobs.jobs.codecs.importlib.import_module", missing)
+    monkeypatch.setattr("heavyjobs.jobs.streams.importlib.import_module", missing)
 
     error, retry = refused_without_trace(tmp_path, lambda: pack(photos, tmp_path / "a.tar.zst"))
 

@@ -249,3 +249,41 @@ def test_an_output_is_taken_for_its_path(tmp_path: Path) -> None:
         file.write(f"{out}")
 
     assert (tmp_path / "a.txt").read_text() == os.fspath(out) == str(out) == str(Path(out))
+
+
+def test_a_resumed_output_is_what_the_newest_dead_invocation_left(tmp_path: Path) -> None:
+    for number in (1, 2):
+        part = tmp_path / outputs.part_name("a", ClaimKey(CLAIM.job, number))
+        part.mkdir()
+        (part / f"by {number}").touch()
+
+    with outputs.output(
+        tmp_path / "a", claim=CLAIM, replace=False, resume=True, confirm=lambda: None, shield=nullcontext
+    ) as out:
+        assert [path.name for path in out.path.iterdir()] == ["by 2"]
+        assert out.begun_by == 2
+
+    assert list(listing(tmp_path)) == ["a", "a/by 2"]
+
+
+def test_who_began_an_output_is_known_however_often_it_is_resumed(tmp_path: Path) -> None:
+    first = ClaimKey(CLAIM.job, 9)
+    (tmp_path / outputs.part_name("n" * 255, first)).mkdir()
+
+    for number in (10, 1000):
+        staged = outputs.Staged(tmp_path / ("n" * 255), claim=ClaimKey(CLAIM.job, number), replace=False)
+        staged.take_over()
+
+        assert staged.output.begun_by == 9
+        assert list(listing(tmp_path)) == [staged.output.path.name]
+
+
+def test_with_nothing_left_a_resumed_output_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / outputs.part_name("a", ClaimKey(new_id(), 1))).mkdir()
+
+    with outputs.output(
+        tmp_path / "a", claim=CLAIM, replace=False, resume=True, confirm=lambda: None, shield=nullcontext
+    ) as out:
+        assert not out.path.exists()
+        assert out.begun_by == CLAIM.number
+        out.path.mkdir()

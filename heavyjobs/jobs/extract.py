@@ -1,0 +1,133 @@
+"""`archive.extract`: an archive that nobody vouches for into a new folder, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Final
+
+from loguru import logger
+from pydantic import AfterValidator, Field
+
+from heavyjobs.context import Context
+from heavyjobs.job import Job, JobConfig
+from heavyjobs.jobs.codecs import format_in
+from heavyjobs.jobs.digests import sha256_of_all
+from heavyjobs.jobs.extract_checkpoint import Extracted, Keeping, published
+from heavyjobs.jobs.extracting import Extraction, Links
+from heavyjobs.jobs.limits import Limits
+from heavyjobs.jobs.names import Names
+from heavyjobs.jobs.new_folder import new_folder
+from heavyjobs.jobs.places import source_file, state_of, target_path, unchanging
+from heavyjobs.jobs.progress import Meter, Progress
+from heavyjobs.jobs.readers import reading_archive
+from heavyjobs.jobs.trouble import Refused, Trouble, shown, stop, typed
+from heavyjobs.locations import Place
+from heavyjobs.outputs import Output
+from heavyjobs.units import Size, show_bytes, size_bytes
+
+PATH_ROOM_BYTES: Final = 4095
+"""Of a whole path, which those who read the folder later need to be able to say."""
+
+
+class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
+    """Unpack an archive (tar, tar.gz, tar.zst, tar.xz, tar.bz2, zip) into a new folder, which appears whole.
+
+    The format is taken from the content. Modes and times are kept, but no setuid, setgid or sticky bits and no permission for
+    others to write; owners are not kept. Nothing is written outside of the folder, whatever the archive holds: names are
+    opened component by component and never through a symlink, and links are made last. Archives within stay as they are.
+
+    A crash costs at most 64 MB or 10,000 members: the next attempt reads the archive again, and writes what is missing.
+
+    | what can be wrong | error | tried again |
+    | --- | --- | --- |
+    | the source is missing, a folder, or may not be read | `SourceMissing` | no |
+    | the source changes while it is read | `SourceChanged` | yes |
+    | no archive, truncated, damaged, encrypted, overlapping or contradictory entries, data after its end | `Unreadable` | no |
+    | a hard link to what is no file in the archive | `Unreadable` | no |
+    | an absolute name, `..`, NUL; a device or FIFO; a name too long or too deep | `Refused` | no |
+    | headers or compressed data that need too much memory | `Refused` | no |
+    | a symlink that could lead out (left out, with all links, when `links` is `skip`) | `Refused` | no |
+    | a name twice, or as file and folder; two that differ in case or Unicode form only, unless `exact_names` | `Refused` | no |
+    | more than `max_bytes` or `max_members`, or more than `max_ratio` times its own size, as written | `Refused` | no |
+    | a place that is not open to jobs; a target that is or holds the source | `Refused` | no |
+    | the target exists, and `overwrite` is false | `TargetTaken` | no |
+    | no such folder to write to, a name that is too long | `TargetUnusable` | no |
+    | the package for zstd is missing here | `NotInstalled` | yes |
+    | the disk is full, I/O errors | the exception itself | yes |
+    """
+
+    source: Place
+    target: Place
+    overwrite: bool = False
+    links: Links = Field(default="inside", description="make links that stay inside, refusing others, or skip all")
+    exact_names: bool = Field(default=False, description="let names differ in case or Unicode form only")
+    max_bytes: Annotated[Size, AfterValidator(size_bytes)] = Field(default="100GiB", description="of all files together")
+    max_members: int = Field(default=1_000_000, ge=1)
+    max_ratio: float = Field(default=200, gt=0, description="of bytes written to those of the archive, above 1 GiB")
+
+    config = JobConfig(timeout=None, memory=None)
+
+    def run(self, ctx: Context[Progress, Trouble]) -> Extracted:
+        with typed(ctx, target=self.target):
+            source = source_file(ctx.locations, self.source, instead="use storage.copy for folders")
+            return published(ctx, source=state_of(source)) or self._publish(ctx, source)
+
+    def _publish(self, ctx: Context[Progress, Trouble], source: Path) -> Extracted:
+        target = target_path(ctx.locations, self.target, overwrite=self.overwrite, folder=True)
+        self._check_apart(source, target)
+        with ctx.output(self.target, replace=self.overwrite, resume=True) as out:
+            with unchanging(source, where=self.source) as state:
+                keeping = Keeping(ctx, out, source=state)
+                extraction = self._extract(ctx, source, out, keeping)
+            result = self._result(extraction, form=format_in(source).name, path=target)
+            keeping.finish(extraction.read, result)
+        logger.info("extracted {}: {:,} members, {}", shown(self.target), result.members, show_bytes(result.bytes))
+        return result
+
+    def _extract(self, ctx: Context[Progress, Trouble], source: Path, out: Output, keeping: Keeping) -> Extraction:
+        meter, done = Meter(ctx.report), keeping.done()
+        with (
+            new_folder(out.path, again=out.path.exists(), shield=ctx.shielded) as folder,
+            reading_archive(source, format_in(source), where=self.source) as reading,
+        ):
+            logger.info("extracting: {} to read", show_bytes(reading.total))
+            meter.start("extracting", total=reading.total)
+            extraction = Extraction(
+                folder,
+                limits=self._limits(source),
+                links=self.links,
+                names=Names(exact=self.exact_names, max_bytes=PATH_ROOM_BYTES - len(os.fsencode(out.path))),
+                done=done,
+                keep=keeping.keep,
+                where=self.source,
+            )
+            extraction.extract(reading, meter)
+            extraction.finish()
+        meter.end()
+        return extraction
+
+    def _limits(self, source: Path) -> Limits:
+        return Limits(
+            bytes=size_bytes(self.max_bytes),
+            members=self.max_members,
+            ratio=self.max_ratio,
+            archive_bytes=source.stat().st_size,
+        )
+
+    def _check_apart(self, source: Path, target: Path) -> None:
+        if Path(os.path.realpath(source)).is_relative_to(os.path.realpath(target)):
+            stop(Refused, "is or holds the source, which would be lost", where=self.target, would_do="use another target")
+
+    def _result(self, extraction: Extraction, *, form: str, path: Path) -> Extracted:
+        return Extracted(
+            target=self.target,
+            path=str(path),
+            format=form,
+            members=extraction.members,
+            files=len(extraction.digests),
+            symlinks=extraction.symlinks,
+            left_out=extraction.left_out,
+            bytes=extraction.bytes,
+            sha256=sha256_of_all(extraction.digests),
+        )
