@@ -2,7 +2,8 @@
 
 from heavyjobs.jobs.archive import Convert, Pack
 from heavyjobs.jobs.copy import Copy
+from heavyjobs.jobs.media_probe import Probe
 from heavyjobs.jobs.progress import Progress
 from heavyjobs.jobs.transcode import Transcode
 
-__all__ = ["Convert", "Copy", "Pack", "Progress", "Transcode"]
+__all__ = ["Convert", "Copy", "Pack", "Probe", "Progress", "Transcode"]
