@@ -86,8 +86,7 @@ def _stream(stream: Any) -> dict[str, Any]:
 
 
 def _has(stream: Any, name: str) -> bool:
-    flags: Any = type(stream.disposition)
-    return bool(stream.disposition & flags[name])
+    return bool(stream.disposition & stream.disposition.__class__[name])
 
 
 def main(formats: str, ffprobe: str, path: str) -> None:
