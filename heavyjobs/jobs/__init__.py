@@ -2,8 +2,9 @@
 
 from heavyjobs.jobs.archive import Convert, Pack
 from heavyjobs.jobs.copy import Copy
+from heavyjobs.jobs.extract_audio import ExtractAudio
 from heavyjobs.jobs.media_probe import Probe
 from heavyjobs.jobs.progress import Progress
 from heavyjobs.jobs.transcode import Transcode
 
-__all__ = ["Convert", "Copy", "Pack", "Probe", "Progress", "Transcode"]
+__all__ = ["Convert", "Copy", "ExtractAudio", "Pack", "Probe", "Progress", "Transcode"]

@@ -24,7 +24,8 @@ NO_READER: Final = 69
 """The exit code that says: neither ffprobe nor PyAV here."""
 
 STREAM: Final = (
-    "index,codec_type,codec_name,profile,width,height,pix_fmt,avg_frame_rate,channels,channel_layout,sample_rate,bit_rate"
+    "index,codec_type,codec_name,profile,duration,bit_rate,"
+    "width,height,pix_fmt,avg_frame_rate,channels,channel_layout,sample_rate"
 )
 ENTRIES: Final = (
     f"format=format_name,duration,bit_rate:stream={STREAM}:stream_disposition=attached_pic,default:stream_tags=language"
@@ -69,6 +70,7 @@ def _stream(stream: Any) -> dict[str, Any]:
     said = {
         "index": stream.index,
         "codec_type": stream.type,
+        "duration": float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None,
         "disposition": {name: int(_has(stream, name)) for name in ("attached_pic", "default")},
         "tags": {"language": stream.metadata.get("language")},
     }

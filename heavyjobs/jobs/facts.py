@@ -18,6 +18,7 @@ class VideoStream(BaseModel):
 
     Attributes:
         index: among all streams of the file. width, height: as coded, before any rotation.
+        duration_seconds: of this stream; None where the container says only how long all of it is.
         frame_rate: in frames per second, on average. cover: a still picture that comes with sound, no film.
     """
 
@@ -26,6 +27,7 @@ class VideoStream(BaseModel):
     profile: str | None = None
     width: int
     height: int
+    duration_seconds: float | None = None
     frame_rate: float | None = None
     pixel_format: str | None = None
     bit_rate: int | None = None
@@ -34,11 +36,12 @@ class VideoStream(BaseModel):
 
 
 class AudioStream(BaseModel):
-    """A stream of sound; `sample_rate` in hertz, `bit_rate` in bits per second."""
+    """A stream of sound; `sample_rate` in hertz, `bit_rate` in bits per second, `duration_seconds` as for video."""
 
     index: int
     codec: str | None
     channels: int
+    duration_seconds: float | None = None
     layout: str | None = None
     sample_rate: int | None = None
     bit_rate: int | None = None
@@ -119,6 +122,7 @@ def _video(one: dict[str, Any]) -> VideoStream:
         profile=_name(one.get("profile")),
         width=one.get("width") or 0,
         height=one.get("height") or 0,
+        duration_seconds=_number(one.get("duration")),
         frame_rate=_rate(one.get("avg_frame_rate")),
         pixel_format=_name(one.get("pix_fmt")),
         bit_rate=_whole(one.get("bit_rate")),
@@ -132,6 +136,7 @@ def _audio(one: dict[str, Any]) -> AudioStream:
         index=one["index"],
         codec=_name(one.get("codec_name")),
         channels=one.get("channels") or 0,
+        duration_seconds=_number(one.get("duration")),
         layout=_layout(one.get("channel_layout")),
         sample_rate=_whole(one.get("sample_rate")),
         bit_rate=_whole(one.get("bit_rate")),
