@@ -5,6 +5,7 @@ from heavyjobs.jobs.copy import Copy
 from heavyjobs.jobs.extract_audio import ExtractAudio
 from heavyjobs.jobs.media_probe import Probe
 from heavyjobs.jobs.progress import Progress
+from heavyjobs.jobs.thumbnails import MakeThumbnails
 from heavyjobs.jobs.transcode import Transcode
 
-__all__ = ["Convert", "Copy", "ExtractAudio", "Pack", "Probe", "Progress", "Transcode"]
+__all__ = ["Convert", "Copy", "ExtractAudio", "MakeThumbnails", "Pack", "Probe", "Progress", "Transcode"]

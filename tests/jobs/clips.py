@@ -43,6 +43,14 @@ def decoded(path: Path | str, *options: str) -> tuple[int, float]:
     return int(frames[-1]) if frames else 0, int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
+def gray(path: Path) -> tuple[int, int, bytes]:
+    """Width, height and a byte of brightness for each pixel of a picture."""
+    argv = [FFMPEG, "-v", "info", "-i", str(path), "-frames:v", "1", "-pix_fmt", "gray", "-f", "rawvideo", "-"]
+    done = subprocess.run(argv, check=True, capture_output=True)
+    width, height = re.findall(r", (\d+)x(\d+)", done.stderr.decode(errors="replace"))[-1]
+    return int(width), int(height), done.stdout
+
+
 def failed_without_trace(folder: Path, run: Callable[[], Inline[Any, Any, Trouble]]) -> tuple[Trouble | None, bool]:
     """The typed error of a run that has to have one, and to leave the folder as it was; and whether it is retried."""
     before = listing(folder)
