@@ -3,9 +3,10 @@
 from heavyjobs.jobs.archive import Convert, Pack
 from heavyjobs.jobs.copy import Copy
 from heavyjobs.jobs.extract_audio import ExtractAudio
+from heavyjobs.jobs.hls import MakeHls
 from heavyjobs.jobs.media_probe import Probe
 from heavyjobs.jobs.progress import Progress
 from heavyjobs.jobs.thumbnails import MakeThumbnails
 from heavyjobs.jobs.transcode import Transcode
 
-__all__ = ["Convert", "Copy", "ExtractAudio", "MakeThumbnails", "Pack", "Probe", "Progress", "Transcode"]
+__all__ = ["Convert", "Copy", "ExtractAudio", "MakeHls", "MakeThumbnails", "Pack", "Probe", "Progress", "Transcode"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from heavyjobs.context import Context
@@ -24,7 +25,16 @@ class Encoded(NamedTuple):
     seconds: float
 
 
-def encode(ctx: Context[Any, Any], argv: Sequence[str], meter: Meter, *, phase: str, total: float | None, made: str) -> Encoded:
+def encode(
+    ctx: Context[Any, Any],
+    argv: Sequence[str],
+    meter: Meter,
+    *,
+    phase: str,
+    total: float | None,
+    made: str,
+    cwd: Path | None = None,
+) -> Encoded:
     """Run a command that has `PROGRESS` among its arguments; `made` names what it makes, in errors.
 
     Raises:
@@ -33,7 +43,7 @@ def encode(ctx: Context[Any, Any], argv: Sequence[str], meter: Meter, *, phase: 
     """
     meter.start(phase, total=total, unit="seconds")
     try:
-        with ctx.program(argv, env={**os.environ, **_QUIET}) as lines:
+        with ctx.program(argv, cwd=cwd, env={**os.environ, **_QUIET}) as lines:
             done = _follow(lines, meter)
     except ProgramFailed as failed:
         if any("Unknown encoder" in line for line in failed.tail):

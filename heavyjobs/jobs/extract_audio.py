@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 from loguru import logger
 from pydantic import BaseModel, Field, model_validator
@@ -13,7 +13,7 @@ from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, encode
 from heavyjobs.jobs.examine import examine
-from heavyjobs.jobs.facts import AudioStream, Caps, Facts
+from heavyjobs.jobs.facts import EXACT, AudioStream, Caps, Facts
 from heavyjobs.jobs.media import find_ffmpeg, reading
 from heavyjobs.jobs.places import source_file, target_path
 from heavyjobs.jobs.progress import Meter, Progress
@@ -21,9 +21,6 @@ from heavyjobs.jobs.sounds import SOUNDS, Sound, SoundName, copies, sounding
 from heavyjobs.jobs.trouble import OutputWrong, TargetUnusable, Trouble, Unreadable, shown, stop, typed
 from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
-
-_EXACT: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "ogg", "flac", "wav", "avi"}
-"""Containers that know how long they are; of others ffmpeg may only guess, from a bit rate."""
 
 
 class ExtractedAudio(BaseModel):
@@ -174,7 +171,7 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
 
 def expected_seconds(facts: Facts, stream: AudioStream) -> float | None:
     """How long the sound of a file has to be; None where the file does not say it for sure."""
-    if facts.container not in _EXACT:
+    if facts.container not in EXACT:
         return None
     if stream.duration_seconds is not None:
         return stream.duration_seconds

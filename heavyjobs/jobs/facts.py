@@ -12,6 +12,9 @@ from heavyjobs.jobs.trouble import shown
 NAME_MAX_CHARS: Final = 64
 """Of a language, a codec, a layout: ffmpeg's own are short, a file's may be megabytes."""
 
+EXACT: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "ogg", "flac", "wav", "avi"}
+"""Containers that know how long they are; of others ffmpeg may only guess, from a bit rate."""
+
 
 class VideoStream(BaseModel):
     """A stream of pictures.
