@@ -105,7 +105,7 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
         self._tell(stream, copied=copied)
         options = sounding(self._sound, stream, number=self.stream, kbps=self.audio_kbps)
         argv = [*reading(ffmpeg, source), *PROGRESS, *options, "-y", f"file:{part}"]
-        said = encode(ctx, argv, meter, phase="extracting", total=facts.duration_seconds, made=self.preset)
+        said = encode(ctx, argv, meter, phase="extracting", total=facts.duration_seconds, made=self.preset, source=self.source)
         made = examine(ctx, part, where=self.target, caps=Caps())
         if not made.audio:
             stop(Unreadable, "has no sound that can be read", where=self.source, would_do="check that it is whole")

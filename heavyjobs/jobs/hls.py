@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,18 +12,17 @@ from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.examine import examine
 from heavyjobs.jobs.facts import EXACT, Caps, Facts, VideoStream
-from heavyjobs.jobs.kept import kept, put, remove_tree
-from heavyjobs.jobs.ladder import LADDER, PLAYLIST, SOUND_VERSION, RenditionName, SegmentSort, fitting, picture, sound
+from heavyjobs.jobs.hls_folder import MASTER, lay_out, unlike
+from heavyjobs.jobs.kept import kept, remove_tree
+from heavyjobs.jobs.ladder import LADDER, SOUND_VERSION, RenditionName, SegmentSort, fitting, picture, sound
 from heavyjobs.jobs.media import find_ffmpeg
 from heavyjobs.jobs.places import source_file, target_path
-from heavyjobs.jobs.playlists import SoundTrack, Variant, master_playlist
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.rendering import Rendered, Wanted, is_still, render
 from heavyjobs.jobs.trouble import OutputWrong, Trouble, Unreadable, shown, stop, typed
 from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
 
-MASTER: Final = "master.m3u8"
 SOUND: Final = "sound"
 USUAL: Final[tuple[RenditionName, ...]] = ("1080p", "720p", "480p", "360p")
 
@@ -105,7 +103,7 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
             with kept(ctx, target) as folder:
                 rendered = self._render_all(ctx, source, folder, facts, film, seconds=seconds)
                 with ctx.output(self.target, replace=self.overwrite) as out:
-                    made = self._publish(folder, out.path, rendered, facts, path=target)
+                    made = self._made(folder, out.path, rendered, facts, path=target)
             logger.info("wrote {}: {} renditions, {}", shown(self.target), len(made.renditions), show_bytes(made.bytes))
             return made
 
@@ -126,7 +124,14 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
         return [*wanted, self._want(SOUND, SOUND_VERSION, sound())] if facts.audio else wanted
 
     def _want(self, name: str, version: int, arguments: list[str]) -> Wanted:
-        return Wanted(name=name, version=version, arguments=arguments, sort=self.segments, segment_seconds=self.segment_seconds)
+        return Wanted(
+            name=name,
+            source=self.source,
+            version=version,
+            arguments=arguments,
+            sort=self.segments,
+            segment_seconds=self.segment_seconds,
+        )
 
     def _render_all(
         self, ctx: Context[Progress, Trouble], source: Path, folder: Path, facts: Facts, film: VideoStream, *, seconds: float
@@ -167,67 +172,24 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
             what = f"only {longest:.2f} of {expected:.2f} s can be read"
             stop(Unreadable, what, where=self.source, would_do="check that it is whole")
 
-    def _publish(self, folder: Path, out: Path, rendered: list[Rendered], facts: Facts, *, path: Path) -> HlsMade:
-        pictures = [one for one in rendered if one.width is not None]
-        track = next((one for one in rendered if one.width is None), None)
-        self._check_alike(pictures)
-        master = self._master(pictures, track, facts).encode()
-        out.mkdir()
-        (out / MASTER).write_bytes(master)
-        for one in rendered:
-            (out / one.name).mkdir()
-            for file in sorted((folder / one.name).iterdir()):
-                put(file, out / one.name / file.name)
+    def _made(self, folder: Path, out: Path, rendered: list[Rendered], facts: Facts, *, path: Path) -> HlsMade:
+        if what := unlike(rendered):
+            stop(OutputWrong, what, where=self.target, would_do="try again, and see ffmpeg's lines in the log")
+        sha256 = lay_out(folder, out, rendered, facts, sort=self.segments)
         files = [file for file in out.rglob("*") if file.is_file()]
-        lines = [f"{hashlib.sha256(master).hexdigest()}  {MASTER}\n", *(f"{one.sha256}  {one.name}\n" for one in rendered)]
+        pictures = [one for one in rendered if one.width is not None]
         return HlsMade(
             target=self.target,
             path=str(path),
             master=MASTER,
             renditions=pictures,
-            sound=track,
+            sound=next((one for one in rendered if one.width is None), None),
             left_out=[name for name in dict.fromkeys(self.renditions) if name not in {one.name for one in pictures}],
             duration_seconds=pictures[0].duration_seconds,
             files=len(files),
             bytes=sum(file.stat().st_size for file in files),
-            sha256=hashlib.sha256("".join(lines).encode()).hexdigest(),
+            sha256=sha256,
         )
-
-    def _check_alike(self, pictures: list[Rendered]) -> None:
-        first = pictures[0]
-        for one in pictures[1:]:
-            if one.segments != first.segments or abs(one.duration_seconds - first.duration_seconds) > 0.1:
-                what = f"{one.name} has {one.segments} segments, {first.name} has {first.segments}"
-                stop(OutputWrong, what, where=self.target, would_do="try again, and see ffmpeg's lines in the log")
-
-    def _master(self, pictures: list[Rendered], track: Rendered | None, facts: Facts) -> str:
-        rate = facts.film.frame_rate if facts.film else None
-        variants = [
-            Variant(
-                uri=f"{one.name}/{PLAYLIST}",
-                codec=one.codec,
-                width=one.width or 0,
-                height=one.height or 0,
-                frame_rate=rate,
-                bandwidth=one.bandwidth,
-                average_bandwidth=one.average_bandwidth,
-            )
-            for one in pictures
-        ]
-        return master_playlist(variants, _sound_track(track, facts), sort=self.segments)
-
-
-def _sound_track(track: Rendered | None, facts: Facts) -> SoundTrack | None:
-    if track is None:
-        return None
-    return SoundTrack(
-        uri=f"{track.name}/{PLAYLIST}",
-        codec=track.codec,
-        channels=track.channels or 2,
-        language=facts.audio[0].language,
-        bandwidth=track.bandwidth,
-        average_bandwidth=track.average_bandwidth,
-    )
 
 
 def _finished_before(ctx: Context[Progress, Trouble], source: _Source) -> dict[tuple[str, int], Rendered]:

@@ -56,8 +56,9 @@ def picture(rendition: Rendition, *, segment_seconds: float) -> list[str]:
 
 
 def sound() -> list[str]:
-    """The output side for the sound that goes with all of them."""
-    return ["-map", "0:a:0", "-vn", "-sn", "-dn", "-c:a", "aac", "-ac", "2", "-b:a", f"{SOUND_KBPS}k"]
+    """The output side for the sound that goes with all of them; silence where it begins late or has a gap."""
+    gapless = ["-af", "aresample=async=1:first_pts=0"]
+    return ["-map", "0:a:0", "-vn", "-sn", "-dn", *gapless, "-c:a", "aac", "-ac", "2", "-b:a", f"{SOUND_KBPS}k"]
 
 
 def segmenting(sort: SegmentSort, *, segment_seconds: float) -> list[str]:

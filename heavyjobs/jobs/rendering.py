@@ -54,9 +54,14 @@ class Rendered(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A rendition that is to be made; `arguments` are ffmpeg's, up to what makes segments of it."""
+    """A rendition that is to be made.
+
+    Attributes:
+        source: what it is made of, as errors name it. arguments: ffmpeg's, up to what makes segments of it.
+    """
 
     name: str
+    source: str
     version: int
     arguments: Sequence[str]
     sort: SegmentSort
@@ -74,7 +79,9 @@ def render(
     folder.mkdir()
     segments = segmenting(wanted.sort, segment_seconds=wanted.segment_seconds)
     argv = [*reading(ffmpeg, source, options=["-max_pixels", str(Caps().pixels)]), *PROGRESS, *wanted.arguments, *segments]
-    done = encode(ctx, argv, meter, phase=f"encoding {wanted.name}", total=seconds, made="media.hls", cwd=folder)
+    done = encode(
+        ctx, argv, meter, phase=f"encoding {wanted.name}", total=seconds, made="media.hls", source=wanted.source, cwd=folder
+    )
     playlist = read_playlist((folder / PLAYLIST).read_text())
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     if what := fault(playlist, sizes):

@@ -92,7 +92,8 @@ def sounding(sound: Sound, stream: AudioStream, *, number: int, kbps: int | None
     end = [*sound.container, "-f", sound.muxer]
     if copies(sound, stream, kbps=kbps):
         return [*chosen, "-c:a", "copy", *end]
-    filters = ",".join(["asetpts=PTS-STARTPTS", *([sound.filters] if sound.filters else [])])  # begins with its first sample
+    # It begins with its first sample; where the source has a gap there is silence, so that it stays as long.
+    filters = ",".join(["asetpts=PTS-STARTPTS", "aresample=async=1", *([sound.filters] if sound.filters else [])])
     channels = min(stream.channels, 2) if sound.mixes_down else stream.channels
     rate = ["-b:a", f"{kbps or sound.kbps * max(channels, 1)}k"] if sound.kbps else []
     return [*chosen, "-af", filters, *sound.encoder, *rate, *end]

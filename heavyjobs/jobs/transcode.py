@@ -131,7 +131,7 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
         for preset in ways(PRESETS[self.preset]):
             argv = [*start, *self._arguments(preset, part)]
             try:
-                return encode(ctx, argv, meter, phase="transcoding", total=found.seconds, made=self.preset)
+                return encode(ctx, argv, meter, phase="transcoding", total=found.seconds, made=self.preset, source=self.source)
             except Stopped as lacking:
                 missing = lacking
         assert missing is not None  # noqa: S101 - a preset has one way at least

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from heavyjobs.errors import CancelRequested
 from heavyjobs.jobs import ExtractAudio, Progress
+from heavyjobs.jobs.encode import blames_source
 from heavyjobs.jobs.extract_audio import ExtractedAudio
 from heavyjobs.jobs.sounds import SOUNDS, SoundName
 from heavyjobs.jobs.trouble import NotInstalled, SourceMissing, TargetTaken, TargetUnusable, Trouble, Unreadable
@@ -112,6 +113,48 @@ def test_another_stream_and_a_late_one_begin_with_their_first_sample(tmp_path: P
 
         assert result.channels == 1
         assert decoded(tmp_path / f"b.{preset}")[1] == pytest.approx(3.0, abs=0.1)
+
+
+def test_flac_keeps_every_bit(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "anoisesrc=d=2:r=44100:a=0.9", "-c:a", "pcm_s24le", tmp_path / "a.wav")
+
+    extract(tmp_path / "a.wav", tmp_path / "a.flac", preset="flac")
+
+    ffmpeg("-i", tmp_path / "a.flac", "-c:a", "pcm_s24le", tmp_path / "b.wav")
+    assert packets(tmp_path / "b.wav") == packets(tmp_path / "a.wav")
+
+
+def test_a_gap_becomes_silence(tmp_path: Path) -> None:
+    ffmpeg(
+        "-f", "lavfi", "-i", f"{SOUND}:duration=3", "-af", "aselect='not(between(t,1,2))'", "-c:a", "aac", tmp_path / "a.mkv"
+    )
+
+    for preset in ("wav", "mp3"):
+        extract(tmp_path / "a.mkv", tmp_path / f"a.{preset}", preset=preset)
+
+        assert decoded(tmp_path / f"a.{preset}")[1] == pytest.approx(3.0, abs=0.1)
+        said = ffmpeg("-i", tmp_path / f"a.{preset}", "-af", "silencedetect=n=-50dB:d=0.5", "-f", "null", "-")
+        assert float(re.findall(r"silence_duration: ([\d.]+)", said)[0]) == pytest.approx(1.0, abs=0.1)
+
+
+def test_sound_of_which_nothing_can_be_decoded_is_unreadable(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", f"{SOUND}:duration=2", "-c:a", "flac", tmp_path / "a.mkv")
+    data = bytearray((tmp_path / "a.mkv").read_bytes())
+    data[2000:] = bytes(len(data) - 2000)
+    (tmp_path / "a.mkv").write_bytes(data)
+
+    error, retry = failed_without_trace(tmp_path, lambda: extract(tmp_path / "a.mkv", tmp_path / "a.wav", preset="wav"))
+
+    assert isinstance(error, Unreadable)
+    assert not retry
+
+
+def test_a_full_disk_is_not_the_fault_of_the_source() -> None:
+    silent = "[out#0/wav @ 0x5] Nothing was written into output file, because at least one of its streams received no packets."
+
+    assert blames_source([silent])
+    assert not blames_source(["[out#0/wav @ 0x5] Error writing trailer: No space left on device", silent])
+    assert not blames_source(["Conversion failed!"])
 
 
 def test_progress_is_in_seconds_of_the_film(tmp_path: Path, film: Path) -> None:
