@@ -6,16 +6,24 @@ from heavyjobs.jobs.archive_verify import VerifyArchive
 from heavyjobs.jobs.chunks import Join, Split, VerifyChunks
 from heavyjobs.jobs.copy import Copy
 from heavyjobs.jobs.extract import Extract
+from heavyjobs.jobs.extract_audio import ExtractAudio
+from heavyjobs.jobs.hls import MakeHls
+from heavyjobs.jobs.media_probe import Probe
 from heavyjobs.jobs.progress import Progress
+from heavyjobs.jobs.thumbnails import MakeThumbnails
 from heavyjobs.jobs.transcode import Transcode
 
 __all__ = [
     "Convert",
     "Copy",
     "Extract",
+    "ExtractAudio",
     "Join",
     "ListArchive",
+    "MakeHls",
+    "MakeThumbnails",
     "Pack",
+    "Probe",
     "Progress",
     "Split",
     "Transcode",

@@ -10,6 +10,7 @@ import importlib
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +70,10 @@ def _packaged_ffmpeg() -> str | None:
     return None
 
 
-def reading(ffmpeg: str, path: Path) -> list[str]:
-    """The start of a command that reads this file and nothing else."""
+def reading(ffmpeg: str, path: Path, *, options: Sequence[str] = ()) -> list[str]:
+    """The start of a command that reads this file and nothing else; `options` are of reading, like where to begin."""
     limits = ["-format_whitelist", FORMATS, "-protocol_whitelist", "file"]
-    return [ffmpeg, "-hide_banner", "-nostdin", *limits, "-i", f"file:{path}"]
+    return [ffmpeg, "-hide_banner", "-nostdin", *limits, *options, "-i", f"file:{path}"]
 
 
 def probe(ctx: Context[Any, Any], ffmpeg: str, path: Path, *, where: str) -> Probed:

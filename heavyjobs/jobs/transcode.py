@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 from loguru import logger
 from pydantic import BaseModel, Field, model_validator
 
 from heavyjobs.context import Context
-from heavyjobs.errors import ProgramFailed
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.digest import sha256_of
+from heavyjobs.jobs.encode import PROGRESS, encode
 from heavyjobs.jobs.media import Probed, find_ffmpeg, probe, reading
 from heavyjobs.jobs.places import source_file, target_path
-from heavyjobs.jobs.presets import PRESETS, Preset, PresetName, encoding
+from heavyjobs.jobs.presets import PRESETS, Preset, PresetName, encoding, ways
 from heavyjobs.jobs.progress import Meter, Progress
-from heavyjobs.jobs.trouble import NotInstalled, OutputWrong, TargetUnusable, Trouble, Unreadable, shown, stop, typed
+from heavyjobs.jobs.trouble import OutputWrong, Stopped, TargetUnusable, Trouble, Unreadable, shown, stop, typed
 from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
-
-PROGRESS: Final = ("-nostats", "-progress", "pipe:1", "-stats_period", "0.25", "-loglevel", "warning")
 
 
 class Transcoded(BaseModel):
@@ -80,6 +78,8 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
         preset = PRESETS[self.preset]
         if not preset.video and (self.height is not None or self.crf is not None):
             raise ValueError(f"{self.preset} makes no video, so height and crf mean nothing; leave them out")
+        if not preset.audio_kbps and self.audio_kbps is not None:
+            raise ValueError(f"{self.preset} keeps all bits of the sound, so audio_kbps means nothing; leave it out")
         if self.crf is not None and self.crf > preset.crf_max:
             raise ValueError(f"crf={self.crf}: {self.preset} takes 0 to {preset.crf_max}")
         return self
@@ -98,7 +98,7 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
         ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)
         found = probe(ctx, ffmpeg, source, where=self.source)
         _check_streams(found, PRESETS[self.preset], where=self.source)
-        frames, seconds = self._encode(ctx, [*reading(ffmpeg, source), *self._arguments(part)], found, meter)
+        frames, seconds = self._encode(ctx, reading(ffmpeg, source), part, found, meter)
         made = probe(ctx, ffmpeg, part, where=self.target)
         self._check_made(found, made, seconds)
         size = part.stat().st_size
@@ -117,32 +117,25 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
             sha256=sha256_of(part, meter=meter),
         )
 
-    def _arguments(self, path: Path) -> list[str]:
-        options = encoding(PRESETS[self.preset], height=self.height, crf=self.crf, audio_kbps=self.audio_kbps)
+    def _arguments(self, preset: Preset, path: Path) -> list[str]:
+        options = encoding(preset, height=self.height, crf=self.crf, audio_kbps=self.audio_kbps)
         return [*PROGRESS, *options, "-y", f"file:{path}"]
 
-    def _encode(self, ctx: Context[Progress, Trouble], argv: list[str], found: Probed, meter: Meter) -> tuple[int, float]:
-        """Run ffmpeg, and give the frames and seconds that it says it has written."""
-        frames, seconds = 0, 0.0
+    def _encode(
+        self, ctx: Context[Progress, Trouble], start: list[str], part: Path, found: Probed, meter: Meter
+    ) -> tuple[int, float]:
+        """Run ffmpeg with the first of the preset's encoders that it has; give the frames and seconds that it says it wrote."""
         length = "of unknown length" if found.seconds is None else show_seconds(found.seconds)
         logger.info("transcoding {}: {}, {}", shown(self.source), found.video or found.audio, length)
-        meter.start("transcoding", total=found.seconds, unit="seconds")
-        try:
-            with ctx.program(argv) as lines:
-                for line in lines:
-                    key, _, value = line.partition("=")
-                    if key == "frame":
-                        frames = int(value)
-                        meter.item(f"frame {frames}")
-                    elif key == "out_time_us" and value.lstrip("-").isdecimal():  # N/A before the first packet
-                        seconds = max(int(value) / 1e6, seconds)
-                        meter.at(seconds)
-        except ProgramFailed as failed:
-            if any("Unknown encoder" in line for line in failed.tail):
-                stop(NotInstalled, f"{argv[0]} has no encoder for {self.preset}", where="this host", would_do="install another")
-            raise
-        meter.end()
-        return frames, seconds
+        missing: Stopped | None = None
+        for preset in ways(PRESETS[self.preset]):
+            argv = [*start, *self._arguments(preset, part)]
+            try:
+                return encode(ctx, argv, meter, phase="transcoding", total=found.seconds, made=self.preset, source=self.source)
+            except Stopped as lacking:
+                missing = lacking
+        assert missing is not None  # noqa: S101 - a preset has one way at least
+        raise missing
 
     def _check_made(self, found: Probed, made: Probed, seconds: float) -> None:
         """Compare the output with what ffmpeg wrote, and with the source.
@@ -170,7 +163,7 @@ def _check_name(target: str, preset: PresetName) -> None:
 
 def _check_streams(found: Probed, preset: Preset, *, where: str) -> None:
     if preset.video and found.video is None:
-        stop(Unreadable, "has no video stream", where=where, would_do="use the preset audio-opus for sound alone")
+        stop(Unreadable, "has no video stream", where=where, would_do="use an audio preset for sound alone")
     if not preset.video and found.audio is None:
         stop(Unreadable, "has no audio stream", where=where, would_do="use a preset that makes video")
 

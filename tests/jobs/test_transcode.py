@@ -227,6 +227,8 @@ def test_parameters_that_do_not_fit_the_preset_are_refused_when_the_job_is_made(
             Transcode(source="a", target="b", **options)
     with pytest.raises(ValidationError, match="makes no video"):
         Transcode(source="a", target="b", preset="audio-opus", height=120)
+    with pytest.raises(ValidationError, match="keeps all bits"):
+        Transcode(source="a", target="b", preset="audio-flac", audio_kbps=128)
 
 
 def test_which_ffmpeg_is_used_and_what_is_said_when_there_is_none(
@@ -258,6 +260,20 @@ def test_an_ffmpeg_without_the_encoder_is_named(tmp_path: Path, clip: Path, monk
     assert isinstance(error, NotInstalled)
     assert "has no encoder" in error.what
     assert retry
+
+
+def test_av1_is_made_by_whichever_encoder_ffmpeg_has(tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "poor"
+    script.write_text(
+        f'#!/bin/sh\ncase "$*" in *libsvtav1*) echo "Unknown encoder \'libsvtav1\'" >&2; exit 8;; esac\nexec {FFMPEG} "$@"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("HEAVYJOBS_FFMPEG", str(script))
+
+    result = transcode(clip, tmp_path / "a.webm", preset="webm-av1-opus").result
+
+    assert result.frames == decoded(tmp_path / "a.webm")[0] == 50
+    assert "Video: av1" in ffmpeg("-i", tmp_path / "a.webm", "-f", "null", "-")
 
 
 def test_what_ffmpeg_prints_is_understood() -> None:

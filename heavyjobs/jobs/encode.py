@@ -1,0 +1,83 @@
+"""Run ffmpeg on something long, and show how far it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from heavyjobs.context import Context
+from heavyjobs.errors import ProgramFailed
+from heavyjobs.jobs.progress import Meter
+from heavyjobs.jobs.trouble import NotInstalled, Unreadable, stop
+
+PROGRESS: Final = ("-nostats", "-progress", "pipe:1", "-stats_period", "0.25", "-loglevel", "warning")
+"""Goes between the input's arguments and the output's."""
+_QUIET: Final = {"SVT_LOG": "1"}
+"""Errors alone: that library tells its life at each start, past ffmpeg's own level."""
+
+_UNREADABLE: Final = ("Invalid data found", "no decoder found", "nothing was encoded", "received no packets")
+_UNWRITABLE: Final = ("No space left", "Input/output error", "Permission denied", "Read-only", "quota", "Cannot allocate")
+
+
+class Encoded(NamedTuple):
+    """What ffmpeg says that it has written."""
+
+    frames: int
+    seconds: float
+
+
+def encode(
+    ctx: Context[Any, Any],
+    argv: Sequence[str],
+    meter: Meter,
+    *,
+    phase: str,
+    total: float | None,
+    made: str,
+    source: str,
+    cwd: Path | None = None,
+) -> Encoded:
+    """Run a command that has `PROGRESS` among its arguments; `made` names what it makes, `source` what it reads, in errors.
+
+    Raises:
+        Stopped: NotInstalled, when this ffmpeg lacks an encoder for it; Unreadable, when it can make nothing of the source.
+        ProgramFailed: whatever else it fails for.
+    """
+    meter.start(phase, total=total, unit="seconds")
+    try:
+        with ctx.program(argv, cwd=cwd, env={**os.environ, **_QUIET}) as lines:
+            done = _follow(lines, meter)
+    except ProgramFailed as failed:
+        if any("Unknown encoder" in line for line in failed.tail):
+            stop(NotInstalled, f"{argv[0]} has no encoder for {made}", where="this host", would_do="install another")
+        if failed.code is not None and blames_source(failed.tail):
+            stop(
+                Unreadable,
+                "cannot be decoded",
+                where=source,
+                would_do="check that it is whole, and see ffmpeg's lines in the log",
+            )
+        raise
+    meter.end()
+    return done
+
+
+def blames_source(lines: Iterable[str]) -> bool:
+    """Whether the last words of an ffmpeg that gave up are about what it read, not about where it writes."""
+    said = "\n".join(lines)
+    return any(sign in said for sign in _UNREADABLE) and not any(sign in said for sign in _UNWRITABLE)
+
+
+def _follow(lines: Iterator[str], meter: Meter) -> Encoded:
+    frames, seconds = 0, 0.0
+    for line in lines:
+        key, _, value = line.partition("=")
+        if key == "frame":
+            frames = int(value)
+            meter.item(f"frame {frames}")
+        elif key == "out_time_us" and value.lstrip("-").isdecimal():  # N/A before the first packet
+            seconds = max(int(value) / 1e6, seconds)
+            meter.at(seconds)
+    return Encoded(frames, seconds)

@@ -1,0 +1,33 @@
+"""A job of the box whose worker is killed where it reports: workers import this module."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from typing_extensions import override
+
+from heavyjobs import Context, JobConfig
+from heavyjobs.jobs import MakeHls, Progress
+from heavyjobs.jobs.hls import HlsMade
+from heavyjobs.jobs.trouble import Trouble
+
+
+class MortalHls(MakeHls, kind="tests.mortal_hls"):
+    """Killed in its first attempts, in each after so many reports."""
+
+    deaths: list[int]
+    config = JobConfig(attempts=10, backoff="20ms", grace="300ms")
+
+    @override
+    def run(self, ctx: Context[Progress, Trouble]) -> HlsMade:
+        if ctx.attempt <= len(self.deaths):
+            left, report = iter(range(self.deaths[ctx.attempt - 1])), ctx.report
+
+            def last(status: Progress) -> None:
+                report(status)
+                if next(left, None) is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            ctx.report = last  # type: ignore[method-assign]
+        return super().run(ctx)
