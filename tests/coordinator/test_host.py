@@ -23,7 +23,7 @@ MAY_HIDE: Final = (
 LOOK: Final = """
 import os
 from heavyjobs.coordinator.host import is_gone, is_stopped, new_session
-from heavyjobs.store.protocol import SessionSeen
+from heavyjobs.store.records import SessionSeen
 
 here = new_session("here")
 seen = SessionSeen(here.id, 1, here.name, here.host, here.boot_id, here.pid, here.pid_started)
