@@ -70,7 +70,8 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
 
     Pictures become H.264 in each of the sizes that the film is large enough for (names count the shorter side), with key frames
     at the same times in all, so that players can change between them at any segment. The first audio stream becomes stereo AAC,
-    once, for all of them. A finished rendition is kept: after a crash only the one that was being made is made again.
+    once, for all of them. A finished rendition is kept, in a hidden folder beside the target: after a crash only the one that
+    was being made is made again.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
