@@ -70,7 +70,8 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
 
     Pictures become H.264 in each of the sizes that the film is large enough for (names count the shorter side), with key frames
     at the same times in all, so that players can change between them at any segment. The first audio stream becomes stereo AAC,
-    once, for all of them. A finished rendition is kept: after a crash only the one that was being made is made again.
+    once, for all of them. A finished rendition is kept, in a hidden folder beside the target: after a crash only the one that
+    was being made is made again.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
@@ -139,22 +140,24 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
         """Have all renditions in `folder`, those included that an earlier attempt has finished."""
         ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)
         now = source.stat()
-        done = _Done(source=_Source(bytes=now.st_size, mtime_ns=now.st_mtime_ns), rendered=[])
-        before = _finished_before(ctx, done.source)
+        same = _Source(bytes=now.st_size, mtime_ns=now.st_mtime_ns)
+        finished = _finished_before(ctx, same)
         logger.info("making renditions of {}: {}", shown(self.source), show_seconds(seconds))
-        for wanted in self._wanted(facts, film):
-            one, place = before.get((wanted.name, wanted.version)), folder / wanted.name
-            if one is not None and is_still(place, one, meter=meter):
-                logger.info("{} is finished already", wanted.name)
+        wanted = self._wanted(facts, film)
+        for want in wanted:
+            one, place = finished.get(want.name), folder / want.name
+            if one is not None and one.version == want.version and is_still(place, one, meter=meter):
+                logger.info("{} is finished already", want.name)
             else:
                 remove_tree(ctx, place)
-                one = render(ctx, ffmpeg, source, wanted, place, seconds=seconds, meter=meter, where=self.target)
+                one = render(ctx, ffmpeg, source, want, place, seconds=seconds, meter=meter, where=self.target)
                 logger.info("finished {}: {} segments, {}", one.name, one.segments, show_bytes(one.bytes))
+                finished[want.name] = one  # those that were not looked at yet stay in the checkpoint
+                ctx.checkpoint(_Done(source=same, rendered=list(finished.values())))
             self._check_whole(one, facts, film)
-            done.rendered.append(one)
-            ctx.checkpoint(done)
-        self._check_longest(done.rendered, facts)
-        return done.rendered
+        rendered = [finished[want.name] for want in wanted]
+        self._check_longest(rendered, facts)
+        return rendered
 
     def _check_whole(self, one: Rendered, facts: Facts, film: VideoStream) -> None:
         stream = facts.audio[0] if one.width is None else film
@@ -192,12 +195,12 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
         )
 
 
-def _finished_before(ctx: Context[Progress, Trouble], source: _Source) -> dict[tuple[str, int], Rendered]:
-    """What an earlier attempt has finished of the very same source, by name and version."""
+def _finished_before(ctx: Context[Progress, Trouble], source: _Source) -> dict[str, Rendered]:
+    """What earlier attempts have finished of the very same source, by name."""
     done = ctx.resume(_Done)
     if done is None:
         return {}
     if done.source != source:
         logger.warning("the source has changed since the last attempt: all is made again")
         return {}
-    return {(one.name, one.version): one for one in done.rendered}
+    return {one.name: one for one in done.rendered}

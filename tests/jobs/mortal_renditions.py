@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 
@@ -14,19 +15,19 @@ from heavyjobs.jobs.trouble import Trouble
 
 
 class MortalHls(MakeHls, kind="tests.mortal_hls"):
-    """Killed in its first attempts, in each after so many reports."""
+    """Killed in its first attempts: in each after so many reports, or at the first of a phase."""
 
-    deaths: list[int]
-    config = JobConfig(attempts=10, backoff="20ms", grace="300ms")
+    deaths: list[int | str]
+    config = JobConfig(attempts=10, backoff="20ms")
 
     @override
     def run(self, ctx: Context[Progress, Trouble]) -> HlsMade:
         if ctx.attempt <= len(self.deaths):
-            left, report = iter(range(self.deaths[ctx.attempt - 1])), ctx.report
+            death, report, count = self.deaths[ctx.attempt - 1], ctx.report, itertools.count(1)
 
             def last(status: Progress) -> None:
                 report(status)
-                if next(left, None) is None:
+                if death in (status.phase, next(count)):
                     os.kill(os.getpid(), signal.SIGKILL)
 
             ctx.report = last  # type: ignore[method-assign]
