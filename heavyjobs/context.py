@@ -274,6 +274,20 @@ class Context(_Base[S, E]):
             self._locations.path(target), claim=self.claim, replace=replace, confirm=self._confirm, shield=self._link.shield
         )
 
+    @contextmanager
+    def publishing(self) -> Generator[None]:
+        """For what becomes visible elsewhere than by `output`, in one step: entered only while the claim is held, and not
+        interrupted.
+
+        Keep it as short as that step.
+
+        Raises:
+            ClaimLost: the job is another's now; nothing may be published.
+        """
+        with self._link.shield():
+            self._confirm()
+            yield
+
     def _confirm(self) -> None:
         self._link.ask(events.Confirm())
 

@@ -78,8 +78,22 @@ class NotInstalled(_Trouble):
     reason: Literal["not_installed"] = "not_installed"
 
 
+class StorageAway(_Trouble):
+    """A server stalls, resets or says that it has trouble, and did so for minutes. Tried again, from where it was."""
+
+    reason: Literal["storage_away"] = "storage_away"
+
+
 AnyTrouble: TypeAlias = (
-    SourceMissing | SourceChanged | Unreadable | Refused | TargetTaken | TargetUnusable | OutputWrong | NotInstalled
+    SourceMissing
+    | SourceChanged
+    | Unreadable
+    | Refused
+    | TargetTaken
+    | TargetUnusable
+    | OutputWrong
+    | NotInstalled
+    | StorageAway
 )
 Trouble: TypeAlias = Annotated[AnyTrouble, Discriminator("reason")]
 """The error type of the job types in the box."""
@@ -87,7 +101,7 @@ Trouble: TypeAlias = Annotated[AnyTrouble, Discriminator("reason")]
 SHOWN_MAX_CHARS: Final = 400
 """Of a name in a status, an error or the log; a tar may hold names of megabytes."""
 
-RETRIED: Final = (SourceChanged, OutputWrong, NotInstalled)
+RETRIED: Final = (SourceChanged, OutputWrong, NotInstalled, StorageAway)
 
 
 class Stopped(HeavyjobsError):
