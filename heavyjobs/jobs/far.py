@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,14 +151,23 @@ class Reader:
 
     def digest(self, found: Found, meter: Meter) -> str:
         """SHA-256 in hex; what is read counts on the meter."""
+        return next(digest for _, digest in self.digests([found], meter))
+
+    def digests(self, things: Iterable[Found], meter: Meter) -> Generator[tuple[Found, str]]:
+        """Each thing with its SHA-256, in order; several are read at once."""
         digest = hashlib.sha256()
-        starts = range(0, found.bytes, self._part_bytes)
-        counts = [(start, min(self._part_bytes, found.bytes - start)) for start in starts]
-        with closing(self._crew.in_order(counts, lambda part: self.range(found, *part))) as answers:
-            for _, data in answers:
+        with closing(self._crew.in_order(self._ranges(things), lambda step: self.range(*step))) as answers:
+            for (found, start, count), data in answers:
                 digest.update(data)
                 meter.add(len(data))
-        return digest.hexdigest()
+                if start + count == found.bytes:
+                    yield found, digest.hexdigest()
+                    digest = hashlib.sha256()
+
+    def _ranges(self, things: Iterable[Found]) -> Iterator[tuple[Found, int, int]]:
+        for found in things:
+            for start in range(0, found.bytes or 1, self._part_bytes):
+                yield found, start, min(self._part_bytes, found.bytes - start)
 
     def _range(self, found: Found, start: int, count: int) -> bytes:
         pieces: list[bytes] = []

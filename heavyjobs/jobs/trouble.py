@@ -84,6 +84,20 @@ class StorageAway(_Trouble):
     reason: Literal["storage_away"] = "storage_away"
 
 
+class Different(_Trouble):
+    """What was compared is not the same.
+
+    Attributes:
+        missing: in the target. extra: only in the target. changed: in both, with other bytes. names: some of them.
+    """
+
+    reason: Literal["different"] = "different"
+    missing: int
+    extra: int
+    changed: int
+    names: list[str]
+
+
 AnyTrouble: TypeAlias = (
     SourceMissing
     | SourceChanged
@@ -94,6 +108,7 @@ AnyTrouble: TypeAlias = (
     | OutputWrong
     | NotInstalled
     | StorageAway
+    | Different
 )
 Trouble: TypeAlias = Annotated[AnyTrouble, Discriminator("reason")]
 """The error type of the job types in the box."""
