@@ -71,7 +71,7 @@ class Locations:
             raise PathRefused(f"{text}: plain URLs are not allowed here; use {self._choice()}")
         if urlsplit(text).scheme not in {"http", "https"}:
             raise PathRefused(f"{text}: such places need credentials; name a location of the configuration")
-        return Elsewhere(text, "")
+        return Elsewhere(text, "", plain=True)
 
     def _inside(self, name: str, key: str) -> Path:
         """`key` under the folder of location `name`, with only its last component unresolved."""
@@ -102,10 +102,15 @@ class Locations:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """A place that `heavyjobs.storage` opens: the URL of its location, which may hold secrets, and a key that stays in it."""
+    """A place that `heavyjobs.storage` opens: the URL of its location, which may hold secrets, and a key that stays in it.
+
+    Attributes:
+        plain: the URL comes from a job's parameters, and is not the operator's word.
+    """
 
     url: str = field(repr=False)
     key: str
+    plain: bool = False
 
 
 def _is_remote(url: str) -> bool:

@@ -55,7 +55,8 @@ class Copied(BaseModel):
 
 
 class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
-    """Copy a file or object, or all below a folder or prefix, between folders of this host and S3-compatible servers.
+    """Copy a file or object, or all below a folder or prefix, from and to folders of this host, S3 and SFTP servers, or from
+    web servers.
 
     `verify` says what is checked: `readback` reads what was written again and compares digests, `stream` records the digest of
     what was read, has servers check what they receive, and compares sizes, `none` only records the digest; between two buckets
@@ -74,7 +75,7 @@ class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
     | the source, or something in it, is missing or may not be read | `SourceMissing` | no |
     | a file changes or goes away while it is read | `SourceChanged` | yes |
     | what was written is not what was read | `OutputWrong` | yes |
-    | a place that is not open to jobs; a target inside the source; an object whose name would escape | `Refused` | no |
+    | a place that is not open to jobs; a target inside the source; a name that would escape | `Refused` | no |
     | the target exists, and `overwrite` is `error` | `TargetTaken` | no |
     | no such folder or bucket to write to, no permission, a name that is too long | `TargetUnusable` | no |
     | a server stalls, resets or answers 5xx: seven times within the job, with growing waits, then | `StorageAway` | yes |

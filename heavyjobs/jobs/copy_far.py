@@ -92,7 +92,9 @@ class FarCopy:
         self._source: Final = source
         self._target: Final = target
         self._how: Final = options
-        self._done = ctx.resume(Done) or Done()
+        kept = ctx.resume(Done)
+        self._resumed: Final = kept is not None
+        self._done = kept or Done()
         self._kept_at = time.monotonic()
 
     def run(self) -> Outcome:
@@ -157,7 +159,7 @@ class FarCopy:
 
     def _check_free(self, target: Target, key: str, *, single: bool) -> None:
         """A tree that may replace nothing wants a prefix under which nothing lies, when it begins."""
-        if single or self._how.overwrite != "error" or self._ctx.resume(Done) is not None:
+        if single or self._how.overwrite != "error" or self._resumed:
             return
         with at_target(self._target):
             there = patiently(lambda: next(iter(target.place.walk(key)), None), pause=time.sleep)
@@ -176,6 +178,7 @@ class FarCopy:
             digests=self._how.verify != "none",
             read_back=self._how.verify == "readback",
             maker=maker,
+            resumed=self._resumed,
         )
         mover = Mover(source, target, how, meter=meter, keeper=self, uploads=self._done.uploads)
         self._keep()

@@ -92,7 +92,7 @@ def far_source(locations: Locations, text: str) -> Generator[Far]:
         place: Source = LocalStorage(Path(os.path.realpath(source_path(locations, text))))
     else:
         with at_source(text):
-            place = open_source(found.url)
+            place = open_source(found.url, plain=found.plain)
     with closing(place):
         yield Far(place, found.key if found else "", text)
 
@@ -151,7 +151,8 @@ class Reader:
 
     def digest(self, found: Found, meter: Meter) -> str:
         """SHA-256 in hex; what is read counts on the meter."""
-        return next(digest for _, digest in self.digests([found], meter))
+        ((_, digest),) = self.digests([found], meter)  # to its end: an answer that is left over stops the crew
+        return digest
 
     def digests(self, things: Iterable[Found], meter: Meter) -> Generator[tuple[Found, str]]:
         """Each thing with its SHA-256, in order; several are read at once."""

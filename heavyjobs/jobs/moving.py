@@ -74,7 +74,8 @@ class How:
         hands: parts and small things that move at once.
         digests: whether bytes come by here; else a server that can copies by itself.
         read_back: whether what was written is read again and compared.
-        maker: what is noted beside things, before the source's version; empty where targets keep no notes.
+        maker: what is noted beside things, before the source's version; empty where nobody else writes.
+        resumed: whether an earlier attempt began with this.
     """
 
     hands: int
@@ -84,6 +85,7 @@ class How:
     digests: bool
     read_back: bool
     maker: str
+    resumed: bool
 
 
 class Keeper(Protocol):
@@ -317,6 +319,8 @@ class Mover:
             return ANY
         there = self._ask(item, lambda: self._target.place.stat(item.key))
         decision = decide(self._how.overwrite, item.found, there, maker=self._notes(item).maker)
+        if isinstance(decision, Leave) and self._how.resumed and there is not None and self._looks_ours(item, there):
+            return Leave.OURS  # an earlier attempt wrote it, and died before it could say so
         if decision is Leave.TAKEN:
             self._taken(item)
         return decision
@@ -333,8 +337,15 @@ class Mover:
     def _is_ours(self, item: Item) -> bool:
         """Whether the target holds what this very job wrote."""
         there = patiently(lambda: self._target.place.stat(item.key), pause=self._crew.pause)
-        maker = self._notes(item).maker
-        return bool(maker) and there is not None and there.notes.maker == maker and there.bytes == item.found.bytes
+        return there is not None and self._looks_ours(item, there)
+
+    def _looks_ours(self, item: Item, there: Found) -> bool:
+        """By the notes; where a place keeps none by size and time, which nobody else's work has by chance."""
+        if self._target.place.keeps_notes:
+            same = there.notes.maker == self._notes(item).maker != ""
+        else:
+            same = there.notes.mtime is not None and int(there.notes.mtime) == int(item.found.notes.mtime or -1)
+        return same and there.bytes == item.found.bytes
 
     def _check(self, item: Item, sha256: str) -> None:
         """Look at what was written: its size, and all of it when it is to be read back."""

@@ -28,6 +28,7 @@ class LocalStorage:
     """What lies in a folder; a key that is empty names `root` itself, which may then be a file."""
 
     limits: ClassVar[Limits] = Limits(smallest=1, largest=1 << 30, count=1 << 20)
+    keeps_notes: ClassVar[bool] = False
 
     def __init__(self, root: Path) -> None:
         self._root: Final = root

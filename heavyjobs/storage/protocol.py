@@ -115,6 +115,8 @@ class Storage(Source, Protocol):
     """A place to write to as well."""
 
     limits: ClassVar[Limits]
+    keeps_notes: ClassVar[bool]
+    """Whether `stat` gives back who made a thing, and not its time alone."""
 
     def put(self, key: str, data: bytes, *, notes: Notes, condition: Condition) -> None:
         """Write a whole object at once."""

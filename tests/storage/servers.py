@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,11 @@ def _serving(argv: Sequence[str], pattern: str) -> Iterator[str]:
                     break
             else:
                 raise AssertionError(f"{argv[:4]} ended: {''.join(said)}")
-            process.stdout.close()
+            # What nobody reads would hold it up in the end, and what nobody can read would end it.
+            reader = threading.Thread(target=process.stdout.read)
+            reader.start()
             yield found[1]
+            process.kill()
+            reader.join()
         finally:
             process.kill()
