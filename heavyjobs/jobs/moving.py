@@ -166,6 +166,7 @@ class Mover:
                     yield answer
                 elif isinstance(step, _Piece):
                     yield from self._take(step, *answer)
+        self.abandon()  # what an earlier attempt opened and nobody wanted any more
 
     def abandon(self) -> None:
         """Forget all uploads that are open, as well as can be."""

@@ -7,6 +7,9 @@ from typing import Final
 NAME_MAX_BYTES: Final = 255
 KEY_MAX_BYTES: Final = 1024
 
+HIDDEN: Final = ".upload-"
+"""How the names of unfinished uploads begin, where they lie beside their keys; no listing shows them."""
+
 
 def key_fault(key: str) -> str | None:
     """Why a key of a listing is not let through; None when it is fine."""

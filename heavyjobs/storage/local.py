@@ -18,10 +18,8 @@ from loguru import logger
 
 from heavyjobs import durable
 from heavyjobs.storage.failures import AlreadyThere, Changed, Denied, NotThere, StorageFailed, Unusable
-from heavyjobs.storage.keys import joined
+from heavyjobs.storage.keys import HIDDEN, joined
 from heavyjobs.storage.protocol import PIECE_BYTES, Condition, Found, Limits, Notes, Part, Source
-
-_HIDDEN: Final = ".upload-"
 
 
 class LocalStorage:
@@ -47,7 +45,8 @@ class LocalStorage:
         while waiting:
             folder = waiting.pop()
             with _said(folder), os.scandir(self._path(folder)) as entries:
-                children = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+                seen = [entry for entry in entries if not entry.name.startswith(HIDDEN)]
+                children = [(entry.name, entry.stat(follow_symlinks=False)) for entry in seen]
             for name, status in children:
                 child = joined(folder, name)
                 if stat.S_ISDIR(status.st_mode):
@@ -147,13 +146,19 @@ class LocalStorage:
         """Nothing is held open."""
 
     def _path(self, key: str) -> Path:
-        return self._root / key if key else self._root
+        """The path of a key, of which no folder leads out of the place."""
+        if not key:
+            return self._root
+        path = self._root / key
+        if "/" in key and not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(self._root)):
+            raise Unusable(key, "a symlink on the way leads out of the location", would_do="use a key that stays inside")
+        return path
 
     def _data(self, key: str, upload: str) -> Path:
-        return self._path(key).parent / f"{_HIDDEN}{upload}"
+        return self._path(key).parent / f"{HIDDEN}{upload}"
 
     def _ledger(self, key: str, upload: str) -> Path:
-        return self._path(key).parent / f"{_HIDDEN}{upload}.parts"
+        return self._path(key).parent / f"{HIDDEN}{upload}.parts"
 
     def _write(self, key: str, upload: str, data: bytes, start: int) -> None:
         with _said(key), self._data(key, upload).open("r+b", buffering=0) as file:

@@ -29,12 +29,11 @@ from uuid import uuid4
 from loguru import logger
 
 from heavyjobs.storage.failures import AlreadyThere, Changed, Denied, NotThere, StorageFailed, Unreachable, Unusable
-from heavyjobs.storage.keys import joined
+from heavyjobs.storage.keys import HIDDEN, joined
 from heavyjobs.storage.packages import needed
 from heavyjobs.storage.protocol import PIECE_BYTES, STALL_SECONDS, Condition, Found, Limits, Notes, Part, Source
 
 CONNECT_SECONDS: Final = 10.0
-_HIDDEN: Final = ".upload-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +107,8 @@ class SftpStorage:
                     continue
             for entry in entries:
                 child = f"{folder}/{entry.filename}" if folder else entry.filename
+                if entry.filename.startswith(HIDDEN):
+                    continue
                 if stat.S_ISDIR(entry.st_mode):
                     waiting.append(child)
                 elif stat.S_ISREG(entry.st_mode):
@@ -224,7 +225,7 @@ class SftpStorage:
         return path
 
     def _hidden(self, client: Any, key: str, upload: str) -> tuple[str, str]:
-        path = posixpath.join(posixpath.dirname(self._path(client, key)), f"{_HIDDEN}{upload}")
+        path = posixpath.join(posixpath.dirname(self._path(client, key)), f"{HIDDEN}{upload}")
         return path, f"{path}.parts"
 
     # -- connections: one, with a channel for each thread that is at work
