@@ -11,10 +11,10 @@ import asyncio
 import os
 import shutil
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from typing_extensions import override
 
@@ -101,7 +101,7 @@ class Staged:
 
     def discard(self) -> None:
         """Leave nothing behind but what was published; harmless when repeated."""
-        _remove(self.output.path)
+        remove(self.output.path)
 
     def _sweep_earlier(self, claim: ClaimKey) -> None:
         """Remove what earlier invocations of this job left here when they died: their claims are void."""
@@ -109,7 +109,7 @@ class Staged:
         for part in _with_prefix(self._target.parent, f"{stem}-"):
             number = part.name.removeprefix(f"{stem}-")
             if number.isdecimal() and int(number) < claim.number:
-                _remove(part)
+                remove(part)
 
     def _check(self) -> None:
         folder = self._target.parent
@@ -121,10 +121,30 @@ class Staged:
             raise TargetExists(_taken(self._target))
 
 
+class Publishable(Protocol):
+    """What `Staged` is, wherever it leads."""
+
+    @property
+    def output(self) -> Output: ...
+
+    def sync(self) -> None: ...
+
+    def publish(self) -> None: ...
+
+    def discard(self) -> None: ...
+
+
+def output(
+    target: Path, *, claim: ClaimKey, replace: bool, confirm: Callable[[], None], shield: Shield
+) -> AbstractContextManager[Output]:
+    """What `Context.output` promises of a path on this host; `confirm` raises when the claim is lost."""
+    return published(lambda: Staged(target, claim=claim, replace=replace), confirm=confirm, shield=shield)
+
+
 @contextmanager
-def output(target: Path, *, claim: ClaimKey, replace: bool, confirm: Callable[[], None], shield: Shield) -> Generator[Output]:
-    """What `Context.output` promises; `confirm` raises when the claim is lost."""
-    staged = Staged(target, claim=claim, replace=replace)
+def published(stage: Callable[[], Publishable], *, confirm: Callable[[], None], shield: Shield) -> Generator[Output]:
+    """The same of whatever `stage` makes when the block begins."""
+    staged = stage()
     with surely(staged.discard, shield=shield):
         yield staged.output
         staged.sync()
@@ -143,7 +163,8 @@ def _with_prefix(folder: Path, prefix: str) -> list[Path]:
         return [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove whatever lies there, if anything does."""
     if path.is_dir() and not path.is_symlink():
         _remove_tree(path)
     else:
