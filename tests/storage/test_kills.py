@@ -6,21 +6,26 @@ import asyncio
 import hashlib
 import os
 import random
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from heavyjobs import Client
-from heavyjobs.jobs import Copy
+from heavyjobs.jobs import Copy, Progress, Verify
+from heavyjobs.locations import Locations
 from heavyjobs.model import JobState
 from heavyjobs.store import open_store
+from heavyjobs.testing.inline import run_inline
 from tests.jobs.folders import listing
 from tests.lifecycle.asking import until
 from tests.lifecycle.hosts import Daemon
 from tests.storage.conftest import Bucket
 from tests.storage.relay import Fate, Relay
+from tests.storage.servers import rclone
 from tests.storage.work import OftenCopy
 
 PART = 5 << 20
@@ -137,6 +142,41 @@ async def test_a_tree_goes_on_where_its_worker_was_killed(
     assert {key: bucket.get(key) for key in found} == {f"p/tree/{n:02}": b"%d" % n for n in range(40)}
     assert result.files == 40
     assert trouble.count("PUT .*/p/tree/") <= 40 + 2 * (HANDS + 1)
+
+
+@pytest.mark.fault("storage: a worker is killed in the middle of an upload to SFTP")
+async def test_an_upload_to_sftp_whose_worker_is_killed_goes_on_with_the_parts_that_are_there(
+    client: Client, url: str, tmp_path: Path, here: Path
+) -> None:
+    data = os.urandom(12 << 20)
+    (here / "a").write_bytes(data)
+    (tmp_path / "served").mkdir()
+    key = paramiko.RSAKey.generate(2048)
+    key.write_private_key_file(str(tmp_path / "host_key"))
+    options = ("--user", "me", "--pass", "hush", "--key", str(tmp_path / "host_key"), "--cache-dir", str(tmp_path / "cache"))
+    with rclone("sftp", tmp_path / "served", *options, "--vfs-cache-mode", "full") as server:
+        host, _, port = server.partition(":")
+        (tmp_path / "known").write_text(f"[{host}]:{port} {key.get_name()} {key.get_base64()}\n")
+        places = {"far": f"sftp://me:hush@{server}/?known_hosts={tmp_path}/known", "here": str(here)}
+        with Daemon(tmp_path / "daemon", url, modules=("tests.storage.work",), locations=places) as daemon:
+            copy = OftenCopy(source="here:a", target="far:a", part_size=1 << 20, parallel=2, bandwidth=4 << 20)
+            handle = await client.submit(copy)
+
+            async def under_way() -> bool:
+                status = (await handle.status()) or Progress(phase="")
+                return status.phase == "copying" and status.done >= 5 << 20
+
+            await until(under_way)
+            for worker in daemon.workers():
+                worker.kill()
+            result = await handle.result(timeout=60)
+        said = [line.text async for line in handle.logs()]
+        verified = Verify(source="here:a", target="far:a")
+        same = await asyncio.to_thread(run_inline, verified, locations=Locations(places, plain=False))
+
+    assert result.sha256 == same.result.sha256 == hashlib.sha256(data).hexdigest()
+    (kept,) = [int(found[1]) for line in said if (found := re.search(r"going on with a: (\d+) parts", line))]
+    assert kept >= 5
 
 
 @pytest.mark.fault("storage: a server stalls while a copy is cancelled")
