@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from heavyjobs.errors import PathRefused
+from heavyjobs.jobs import Copy
 from heavyjobs.jobs.list_digest import ListDigest
 from heavyjobs.jobs.policies import Leave, Overwrite, decide
+from heavyjobs.jobs.trouble import NotInstalled
 from heavyjobs.locations import Locations
 from heavyjobs.storage import ANY, NEW, Condition, Found, Notes, Unreachable, Unusable, address_fault
 from heavyjobs.storage.crew import Crew, Stopped
@@ -20,6 +24,7 @@ from heavyjobs.storage.keys import key_fault
 from heavyjobs.storage.patience import TRIES, Pace, patiently, wait_before
 from heavyjobs.storage.protocol import Limits, part_bytes
 from heavyjobs.storage.s3 import address_of
+from heavyjobs.testing.inline import run_inline
 
 
 @given(st.lists(st.binary(max_size=200), max_size=20))
@@ -185,3 +190,19 @@ def test_a_place_elsewhere_is_its_location_and_a_key_in_it() -> None:
             fleet.elsewhere(text)
     with pytest.raises(PathRefused, match="need credentials"):
         Locations({}, plain=True).elsewhere("s3://bucket/key")
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "extra"), [("s3://b/p", "botocore.config", "s3"), ("sftp://h/p", "paramiko", "sftp")]
+)
+def test_a_package_that_is_missing_is_named_with_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, module: str, extra: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+
+    done = run_inline(Copy(source="far:a", target=str(tmp_path / "a")), locations=Locations({"far": url}, plain=True))
+
+    assert isinstance(done.error, NotInstalled)
+    assert done.error.would_do.startswith(f"pip install 'heavyjobs[{extra}]'")
+    assert done.retry
+    assert f"heavyjobs[{extra}]" in (address_fault(url) or "")
