@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from heavyjobs import events, outputs, programs
+from heavyjobs.deliveries import Delivery
 from heavyjobs.errors import FailRequested, JobCancelled, JobDead, JobDefinitionError, UsageError
 from heavyjobs.locations import Locations
 from heavyjobs.model import (
@@ -37,6 +38,7 @@ from heavyjobs.model import (
     short_id,
 )
 from heavyjobs.scratch import make_scratch, remove_scratch
+from heavyjobs.storage import open_storage
 from heavyjobs.values import (
     CHECKPOINT_MAX_BYTES,
     RESULT_MAX_BYTES,
@@ -220,6 +222,21 @@ class _Base(Generic[S, E]):
 
     # -- helpers of both
 
+    def _stage(self, target: str | Path, *, replace: bool) -> Callable[[], outputs.Publishable]:
+        """What makes an output that is to be written, on this host or for a place elsewhere."""
+        elsewhere = self._locations.elsewhere(str(target))
+        if elsewhere is None:
+            path = self._locations.path(target)
+            return lambda: outputs.Staged(path, claim=self.claim, replace=replace)
+        return lambda: Delivery(
+            open_storage(elsewhere.url),
+            elsewhere.key,
+            text=str(target),
+            workspace=self.workspace,
+            claim=self.claim,
+            replace=replace,
+        )
+
     def _keep(self, model: BaseModel) -> events.Checkpoint:
         what = f"the checkpoint of {self._assignment.kind}"
         self._checkpoint = encode_typed(exact_serializer(type(model)), model, what=what, max_bytes=CHECKPOINT_MAX_BYTES)
@@ -265,7 +282,8 @@ class Context(_Base[S, E]):
                 file.write("…")
 
         Nothing is there at first: make a file or folder of it. It lies on the target's own file system. A clean exit syncs it,
-        checks that the claim is still held, and publishes it by rename; any other exit removes it.
+        checks that the claim is still held, and publishes it by rename; any other exit removes it. For a place elsewhere (S3,
+        SFTP) it is a file in the workspace, which a clean exit sends, then publishes in one step.
 
         Args:
             resume: be given what an earlier invocation of this job left when it died, if that lies here: it holds at least
@@ -277,14 +295,23 @@ class Context(_Base[S, E]):
                 meanwhile.
             PathRefused: outside of what the configuration opens.
         """
-        return outputs.output(
-            self._locations.path(target),
-            claim=self.claim,
-            replace=replace,
-            resume=resume,
-            confirm=self._confirm,
-            shield=self._link.shield,
+        return outputs.published(
+            self._stage(target, replace=replace), confirm=self._confirm, shield=self._link.shield, resume=resume
         )
+
+    @contextmanager
+    def publishing(self) -> Generator[None]:
+        """For what becomes visible elsewhere than by `output`, in one step: entered only while the claim is held, and not
+        interrupted.
+
+        Keep it as short as that step.
+
+        Raises:
+            ClaimLost: the job is another's now; nothing may be published.
+        """
+        with self._link.shield():
+            self._confirm()
+            yield
 
     def _confirm(self) -> None:
         self._link.ask(events.Confirm())
@@ -370,17 +397,15 @@ class AsyncContext(_Base[S, E]):
     async def output(
         self, target: str | Path, *, replace: bool = False, resume: bool = False
     ) -> AsyncGenerator[outputs.Output]:
-        staged = outputs.Staged(self._locations.path(target), claim=self.claim, replace=replace)
+        staged = await outputs.in_thread(self._stage(target, replace=replace))
         try:
-            if resume:
-                staged.take_over()
-            await outputs.in_thread(staged.sweep)
+            await outputs.in_thread(lambda: staged.begin(resume=resume))
             yield staged.output
             await outputs.in_thread(staged.sync)
             await self._link.ask_async(events.Confirm())
-            staged.publish()
+            await _step(staged, staged.publish)
         finally:
-            staged.discard()
+            await _step(staged, staged.discard)
 
     def program(
         self,
@@ -427,6 +452,14 @@ class AsyncContext(_Base[S, E]):
 
 class EitherContext(Context[S, E], AsyncContext[S, E]):  # type: ignore[misc]  # the two differ in what they await, on purpose
     """Never made: the parameter of `Job.run`, so that an override may take either context and still checks."""
+
+
+async def _step(staged: outputs.Publishable, step: Callable[[], None]) -> None:
+    """A rename is done at once, so that no cancel falls in between; a server may take its time, beside the event loop."""
+    if isinstance(staged, Delivery):
+        await outputs.in_thread(step)
+    else:
+        step()
 
 
 def _is_job(value: object) -> bool:

@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import unquote, urlsplit
@@ -29,11 +29,11 @@ class Locations:
     """The places that the configuration opens to jobs.
 
     Attributes:
-        places: name to URL (`file:///srv/media`) or absolute path of its folder.
+        places: name to URL (`file:///srv/media`, `s3://bucket/prefix`) or absolute path of its folder; may hold secrets.
         plain: whether paths outside of any location are allowed.
     """
 
-    places: Mapping[str, str]
+    places: Mapping[str, str] = field(repr=False)
     plain: bool
 
     def path(self, text: str | Path) -> Path:
@@ -53,6 +53,26 @@ class Locations:
             raise PathRefused(f"{text}: plain paths are not allowed here; use {self._choice()}")
         return _local(text) if _URL.match(text) else Path(text).absolute()
 
+    def elsewhere(self, text: str) -> Elsewhere | None:
+        """Where a place lies that is not on this host's file systems; None for one that is, for `path` then.
+
+        Raises:
+            PathRefused: outside of what the configuration opens; says what would do.
+        """
+        if fault := _fault(text):
+            raise PathRefused(fault)
+        if found := _LOCATION.match(text):
+            url = self._address(found[1], text)
+            key = "/".join(part for part in text[found.end() :].split("/") if part not in {"", "."})
+            return Elsewhere(url, key) if _is_remote(url) else None
+        if not _is_remote(text):
+            return None
+        if not self.plain:
+            raise PathRefused(f"{text}: plain URLs are not allowed here; use {self._choice()}")
+        if urlsplit(text).scheme not in {"http", "https"}:
+            raise PathRefused(f"{text}: such places need credentials; name a location of the configuration")
+        return Elsewhere(text, "", plain=True)
+
     def _inside(self, name: str, key: str) -> Path:
         """`key` under the folder of location `name`, with only its last component unresolved."""
         shown = f"{name}:{key}"
@@ -63,18 +83,38 @@ class Locations:
         return path if path == root else Path(os.path.realpath(path.parent)) / path.name
 
     def _root(self, name: str, shown: str) -> Path:
+        return _local(self._address(name, shown))
+
+    def _address(self, name: str, shown: str) -> str:
         if name not in self.places:
             near = difflib.get_close_matches(name, self.places, n=1)
             hint = f"did you mean {near[0]}?" if near else f"use {self._choice()}"
             also = f", or write ./{shown} for a file of that name" if self.plain else ""
             raise PathRefused(f"{shown}: there is no location {name}; {hint}{also}")
-        return _local(self.places[name])
+        return self.places[name]
 
     def _choice(self) -> str:
         names = [f"{name}:…" for name in sorted(self.places)]
         if self.plain:
             names.append("an absolute path")
         return " or ".join(names) or "a location, after naming one under [locations] in the configuration"
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A place that `heavyjobs.storage` opens: the URL of its location, which may hold secrets, and a key that stays in it.
+
+    Attributes:
+        plain: the URL comes from a job's parameters, and is not the operator's word.
+    """
+
+    url: str = field(repr=False)
+    key: str
+    plain: bool = False
+
+
+def _is_remote(url: str) -> bool:
+    return bool(_URL.match(url)) and urlsplit(url).scheme != "file"
 
 
 def _local(url: str) -> Path:
@@ -85,7 +125,7 @@ def _local(url: str) -> Path:
         path = Path(unquote(parts.path))
     else:
         shown = without_url_passwords(url)
-        raise PathRefused(f"{shown}: only local locations so far; use file:///… or an absolute path")
+        raise PathRefused(f"{shown}: only local locations are open to this job; copy it to one of file:///… by storage.copy")
     if not path.is_absolute():
         raise PathRefused(f"{url}: a location is an absolute path or file:///…")
     return path

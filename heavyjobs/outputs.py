@@ -12,10 +12,10 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from typing_extensions import override
 
@@ -88,20 +88,21 @@ class Staged:
         self.output: Final = Output(target.with_name(part_name(target.name, claim)), begun_by=claim.number)
         self._check()
 
-    def take_over(self) -> None:
-        """Go on with what the newest earlier invocation of this job left here when it died, if there is any.
+    def begin(self, *, resume: bool) -> None:
+        """Remove what earlier invocations of this job left here when they died, or go on with the newest of it.
 
-        Its claim is void, and if it still writes by name it finds nothing there.
+        Their claims are void, and one that still writes by name finds nothing there.
         """
+        if resume:
+            self._take_over()
+        for _, _, part in self._earlier():
+            remove(part)
+
+    def _take_over(self) -> None:
         for _, begun_by, part in sorted(self._earlier())[-1:]:
             self.output.begun_by = begun_by
             self.output.path = self._target.with_name(part_name(self._target.name, self._claim, begun_by=begun_by))
             part.rename(self.output.path)
-
-    def sweep(self) -> None:
-        """Remove what earlier invocations of this job left here."""
-        for _, _, part in self._earlier():
-            _remove(part)
 
     def sync(self) -> None:
         """Bring what was written to the disk, and count it.
@@ -132,7 +133,7 @@ class Staged:
 
     def discard(self) -> None:
         """Leave nothing behind but what was published; harmless when repeated."""
-        _remove(self.output.path)
+        remove(self.output.path)
 
     def _earlier(self) -> Generator[tuple[int, int, Path]]:
         """What lies here of earlier claims: the number of each, of the one that began it, and where."""
@@ -154,7 +155,21 @@ class Staged:
             raise TargetExists(_taken(self._target))
 
 
-@contextmanager
+class Publishable(Protocol):
+    """What `Staged` is, wherever it leads."""
+
+    @property
+    def output(self) -> Output: ...
+
+    def begin(self, *, resume: bool) -> None: ...
+
+    def sync(self) -> None: ...
+
+    def publish(self) -> None: ...
+
+    def discard(self) -> None: ...
+
+
 def output(
     target: Path,
     *,
@@ -163,14 +178,20 @@ def output(
     confirm: Callable[[], None],
     shield: Shield,
     resume: bool = False,
+) -> AbstractContextManager[Output]:
+    """What `Context.output` promises of a path on this host; `confirm` raises when the claim is lost."""
+    return published(lambda: Staged(target, claim=claim, replace=replace), confirm=confirm, shield=shield, resume=resume)
+
+
+@contextmanager
+def published(
+    stage: Callable[[], Publishable], *, confirm: Callable[[], None], shield: Shield, resume: bool = False
 ) -> Generator[Output]:
-    """What `Context.output` promises; `confirm` raises when the claim is lost."""
-    staged = Staged(target, claim=claim, replace=replace)
+    """The same of whatever `stage` makes when the block begins."""
+    staged = stage()
     with surely(staged.discard, shield=shield):
-        if resume:
-            with shield():
-                staged.take_over()
-        staged.sweep()
+        with shield():
+            staged.begin(resume=resume)
         yield staged.output
         staged.sync()
         with shield():
@@ -188,7 +209,8 @@ def _with_prefix(folder: Path, prefix: str) -> list[Path]:
         return [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove whatever lies there, if anything does."""
     if path.is_dir() and not path.is_symlink():
         _remove_tree(path)
     else:

@@ -10,8 +10,10 @@ from heavyjobs.jobs.extract_audio import ExtractAudio
 from heavyjobs.jobs.hls import MakeHls
 from heavyjobs.jobs.media_probe import Probe
 from heavyjobs.jobs.progress import Progress
+from heavyjobs.jobs.sync import Sync
 from heavyjobs.jobs.thumbnails import MakeThumbnails
 from heavyjobs.jobs.transcode import Transcode
+from heavyjobs.jobs.verify import Verify
 
 __all__ = [
     "Convert",
@@ -26,7 +28,9 @@ __all__ = [
     "Probe",
     "Progress",
     "Split",
+    "Sync",
     "Transcode",
+    "Verify",
     "VerifyArchive",
     "VerifyChunks",
 ]

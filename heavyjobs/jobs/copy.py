@@ -1,64 +1,85 @@
-"""`storage.copy`: a file or a tree to another place, with its digest, read back before it counts."""
+"""`storage.copy`: a file, an object or a tree to another place, with its digest, checked before it counts."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Annotated
 
-from loguru import logger
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator, Field
 
-from heavyjobs import durable
 from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
-from heavyjobs.jobs.digest import sha256_of
-from heavyjobs.jobs.members import Data, Member, Sort
-from heavyjobs.jobs.places import CHUNK_BYTES, source_path, target_path
+from heavyjobs.jobs.copy_far import FarCopy, Options
+from heavyjobs.jobs.copy_here import Verify, check_apart, copy_here
+from heavyjobs.jobs.far import elsewhere
+from heavyjobs.jobs.landing import newer
+from heavyjobs.jobs.places import source_path, target_path
+from heavyjobs.jobs.policies import Overwrite
 from heavyjobs.jobs.progress import Meter, Progress
-from heavyjobs.jobs.tree import Tree
-from heavyjobs.jobs.trouble import OutputWrong, Refused, Trouble, shown, stop, typed
+from heavyjobs.jobs.trouble import Refused, Trouble, stop, typed
 from heavyjobs.locations import Place
-from heavyjobs.units import show_bytes
+from heavyjobs.units import size_bytes
 
-Verify: TypeAlias = Literal["none", "stream", "readback"]
+PART_BYTES = 8 << 20
+
+
+def _once_boolean(value: object) -> object:
+    """`overwrite` was a yes or no at first; jobs that say so are stored."""
+    return {True: "overwrite", False: "error"}[value] if isinstance(value, bool) else value
+
+
+Bytes = Annotated[int, BeforeValidator(size_bytes)]
 
 
 class Copied(BaseModel):
     """What was copied.
 
     Attributes:
-        target: as the parameters say it. path: where that is on the host that wrote it.
-        skipped: sockets, FIFOs and devices that were left out.
+        target: as the parameters say it. path: where that is on the host that wrote it; elsewhere the same as `target`.
+        files: that were copied. kept: that were left as they are, because the target has them. skipped: links (they are copied
+            between folders of one host), sockets, FIFOs and devices that were left out.
         sha256: of the file; of a tree, of one line per file, `<sha256>  <name>`, in the order of the names' parts: what
-            `sha256sum` prints for them.
+            `sha256sum` prints for them. None where a server copied by itself, or nothing was copied.
         verified: how it was checked.
     """
 
     target: str
     path: str
     files: int
+    kept: int = 0
     skipped: int
     bytes: int
-    sha256: str
+    sha256: str | None
     verified: Verify
 
 
 class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
-    """Copy a file or a folder with all that is in it. Modes and times are kept, symlinks are copied as they are.
+    """Copy a file or object, or all below a folder or prefix, from and to folders of this host, S3 and SFTP servers, or from
+    web servers.
 
-    `verify` says what is checked before the copy appears: `readback` reads what was written from the disk again and compares
-    digests, `stream` records the digest of what was read and compares the size, `none` only records the digest.
+    `verify` says what is checked: `readback` reads what was written again and compares digests, `stream` records the digest of
+    what was read, has servers check what they receive, and compares sizes, `none` only records the digest; between two buckets
+    of one server it lets the server copy by itself, without a digest. On this host all of that happens before the copy appears.
+
+    On this host a file or tree appears whole or not at all, and modes, times and symlinks are kept between folders. Elsewhere
+    each object does, and is looked at after it appeared. Of objects the time is kept. `if_newer` compares times, object by
+    object; for a tree on this host it is refused.
+
+    Large things move by parts, `parallel` at a time. What is elsewhere goes on from its parts after a crash or a stop: parts
+    that are there are not sent again. A job that was cancelled leaves its parts unseen for `retry`: in a hidden folder beside
+    the target, or in an upload that was not completed, which a bucket's lifecycle rule removes.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
     | the source, or something in it, is missing or may not be read | `SourceMissing` | no |
     | a file changes or goes away while it is read | `SourceChanged` | yes |
     | what was written is not what was read | `OutputWrong` | yes |
-    | a place that is not open to jobs; a target inside the source | `Refused` | no |
-    | the target exists, and `overwrite` is false | `TargetTaken` | no |
-    | no such folder to write to, a name that is too long | `TargetUnusable` | no |
+    | a place that is not open to jobs; a target inside the source; a name that would escape | `Refused` | no |
+    | the target exists, and `overwrite` is `error` | `TargetTaken` | no |
+    | no such folder or bucket to write to, no permission, a name that is too long | `TargetUnusable` | no |
+    | a server stalls, resets or answers 5xx: seven times within the job, with growing waits, then | `StorageAway` | yes |
+    | a package for that kind of place is missing | `NotInstalled` | yes |
     | sockets, FIFOs, devices | left out, a warning in the log, counted in `skipped` | |
     | the disk is full, I/O errors | the exception itself | yes |
     """
@@ -66,133 +87,59 @@ class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
     source: Place
     target: Place
     verify: Verify = "readback"
-    overwrite: bool = False
+    overwrite: Annotated[Overwrite, BeforeValidator(_once_boolean)] = "error"
+    parallel: int = Field(default=4, ge=1, le=32)
+    part_size: Bytes = Field(default=PART_BYTES, ge=1 << 16, le=1 << 30)
+    bandwidth: Bytes | None = Field(default=None, ge=1 << 10)
 
     config = JobConfig(timeout=None, memory=None)
 
     def run(self, ctx: Context[Progress, Trouble]) -> Copied:
         with typed(ctx, target=self.target):
-            source = Path(os.path.realpath(source_path(ctx.locations, self.source)))
-            target = target_path(ctx.locations, self.target, overwrite=self.overwrite, folder=source.is_dir())
-            self._check_apart(source, Path(os.path.realpath(target)))
-            tree = Tree(source, name="", hardlinks=False)
-            with ctx.output(self.target, replace=self.overwrite) as out:
-                copying = _Copying(out.path, Meter(ctx.report))
-                copying.copy(tree)
-                if self.verify != "none":
-                    copying.check(read_back=self.verify == "readback")
-            logger.info("copied {}: {:,} files, {}", shown(self.target), len(copying.files), show_bytes(copying.bytes))
-            return Copied(
-                target=self.target,
-                path=str(target),
-                files=len(copying.files),
-                skipped=tree.skipped,
-                bytes=copying.bytes,
-                sha256=copying.sha256(),
-                verified=self.verify,
-            )
+            if elsewhere(ctx.locations, self.source) or elsewhere(ctx.locations, self.target):
+                return self._far(ctx)
+            return self._here(ctx)
 
-    def _check_apart(self, source: Path, target: Path) -> None:
-        if target.is_relative_to(source):
-            stop(Refused, "lies in the source", where=self.target, would_do="use a target outside of it")
-        if source.is_relative_to(target):
-            stop(Refused, "holds the source, which would be lost", where=self.target, would_do="use another target")
+    def _here(self, ctx: Context[Progress, Trouble]) -> Copied:
+        source = Path(os.path.realpath(source_path(ctx.locations, self.source)))
+        place = ctx.locations.path(self.target) if self.overwrite in {"skip", "if_newer"} else None
+        if place is not None and os.path.lexists(place) and not self._replaces(source, place):
+            return self._copied(path=str(place), kept=1)
+        replace = self.overwrite in {"overwrite", "if_newer"}
+        target = target_path(ctx.locations, self.target, overwrite=replace, folder=source.is_dir())
+        check_apart(source, Path(os.path.realpath(target)), text=self.target)
+        with ctx.output(self.target, replace=replace) as out:
+            here = copy_here(source, self.target, out=out.path, verify=self.verify, meter=Meter(ctx.report))
+        return self._copied(path=str(target), files=here.files, skipped=here.skipped, bytes_=here.bytes, sha256=here.sha256)
 
+    def _replaces(self, source: Path, target: Path) -> bool:
+        if self.overwrite == "if_newer" and source.is_dir():
+            stop(Refused, "is a folder, and if_newer is for files", where=self.source, would_do="use overwrite or skip")
+        return self.overwrite == "if_newer" and newer(source.stat().st_mtime, target)
 
-class _File(NamedTuple):
-    name: str
-    bytes: int
-    sha256: str
+    def _far(self, ctx: Context[Progress, Trouble]) -> Copied:
+        options = Options(
+            verify=self.verify,
+            overwrite=self.overwrite,
+            parallel=self.parallel,
+            part_bytes=self.part_size,
+            bandwidth=self.bandwidth,
+        )
+        path, done = FarCopy(ctx, self.source, self.target, options).run()
+        return self._copied(
+            path=path, files=done.files, kept=done.kept, skipped=done.skipped, bytes_=done.bytes, sha256=done.sha256
+        )
 
-
-class _Copying:
-    """A copy in the making, under `root`.
-
-    Attributes:
-        files: those that were written, in order.
-    """
-
-    def __init__(self, root: Path, meter: Meter) -> None:
-        self._root: Final = root
-        self._meter: Final = meter
-        self.files: Final[list[_File]] = []
-
-    @property
-    def bytes(self) -> int:
-        return sum(file.bytes for file in self.files)
-
-    def sha256(self) -> str:
-        """Of the one file, or of the list of all."""
-        if [file.name for file in self.files] == [""]:
-            return self.files[0].sha256
-        lines = (f"{file.sha256}  {file.name}\n".encode(errors="surrogateescape") for file in self.files)
-        return hashlib.sha256(b"".join(lines)).hexdigest()
-
-    def copy(self, tree: Tree) -> None:
-        """Copy every member; folders get their modes and times last, when nothing more is written into them."""
-        total = tree.measure().bytes
-        logger.info("copying: {} to read", show_bytes(total))
-        self._meter.start("copying", total=total)
-        folders: list[Member] = []
-        for member, data in tree.members():
-            self._meter.item(shown(member.name))
-            if data is not None:
-                self.files.append(self._file(member, data))
-            elif member.sort is Sort.FOLDER:
-                self._path(member.name).mkdir()
-                folders.append(member)
-            else:
-                self._symlink(member)
-        for folder in reversed(folders):
-            _keep_metadata(self._path(folder.name), folder)
-        self._meter.end()
-
-    def check(self, *, read_back: bool) -> None:
-        """Compare what was written with what was read: sizes, or all of it, from the disk.
-
-        Raises:
-            Stopped: OutputWrong.
-        """
-        if read_back:
-            durable.sync_tree(self._root)  # only clean pages can be dropped from the cache
-            self._meter.start("verifying", total=self.bytes)
-        for file in self.files:
-            self._meter.item(shown(file.name))
-            path = self._path(file.name)
-            if path.stat().st_size != file.bytes or (read_back and self._read_back(path) != file.sha256):
-                stop(OutputWrong, "is not what was read", where=path, would_do="try again, and check the disk if it recurs")
-
-    def _path(self, name: str) -> Path:
-        return self._root / name if name else self._root
-
-    def _file(self, member: Member, data: Data) -> _File:
-        digest, size = hashlib.sha256(), 0
-        path = self._path(member.name)
-        with path.open("xb") as file:
-            while chunk := data.read(CHUNK_BYTES):
-                digest.update(chunk)
-                size += file.write(chunk)
-                self._meter.add(len(chunk))
-        _keep_metadata(path, member)
-        return _File(member.name, size, digest.hexdigest())
-
-    def _symlink(self, member: Member) -> None:
-        path = self._path(member.name)
-        path.symlink_to(member.link)
-        os.utime(path, ns=(member.mtime_ns, member.mtime_ns), follow_symlinks=False)
-
-    def _read_back(self, path: Path) -> str:
-        _drop_cache(path)
-        return sha256_of(path, meter=self._meter)
-
-
-def _keep_metadata(path: Path, member: Member) -> None:
-    path.chmod(member.mode)
-    os.utime(path, ns=(member.mtime_ns, member.mtime_ns))
-
-
-def _drop_cache(path: Path) -> None:
-    """Make the next read come from the disk, where the system can."""
-    if hasattr(os, "posix_fadvise"):
-        with path.open("rb") as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    def _copied(
+        self, *, path: str, files: int = 0, kept: int = 0, skipped: int = 0, bytes_: int = 0, sha256: str | None = None
+    ) -> Copied:
+        return Copied(
+            target=self.target,
+            path=path,
+            files=files,
+            kept=kept,
+            skipped=skipped,
+            bytes=bytes_,
+            sha256=sha256,
+            verified=self.verify,
+        )

@@ -92,6 +92,26 @@ class NotInstalled(_Trouble):
     reason: Literal["not_installed"] = "not_installed"
 
 
+class StorageAway(_Trouble):
+    """A server stalls, resets or says that it has trouble, and did so for minutes. Tried again, from where it was."""
+
+    reason: Literal["storage_away"] = "storage_away"
+
+
+class Different(_Trouble):
+    """What was compared is not the same.
+
+    Attributes:
+        missing: in the target. extra: only in the target. changed: in both, with other bytes. names: some of them.
+    """
+
+    reason: Literal["different"] = "different"
+    missing: int
+    extra: int
+    changed: int
+    names: list[str]
+
+
 AnyTrouble: TypeAlias = (
     SourceMissing
     | SourceChanged
@@ -102,6 +122,8 @@ AnyTrouble: TypeAlias = (
     | OutputWrong
     | ChunksUnsound
     | NotInstalled
+    | StorageAway
+    | Different
 )
 Trouble: TypeAlias = Annotated[AnyTrouble, Discriminator("reason")]
 """The error type of the job types in the box."""
@@ -109,7 +131,7 @@ Trouble: TypeAlias = Annotated[AnyTrouble, Discriminator("reason")]
 SHOWN_MAX_CHARS: Final = 400
 """Of a name in a status, an error or the log; a tar may hold names of megabytes."""
 
-RETRIED: Final = (SourceChanged, OutputWrong, NotInstalled)
+RETRIED: Final = (SourceChanged, OutputWrong, NotInstalled, StorageAway)
 
 
 class Stopped(HeavyjobsError):

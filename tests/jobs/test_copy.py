@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from heavyjobs.jobs import Copy, Progress
-from heavyjobs.jobs.copy import Copied, Verify
+from heavyjobs.jobs.copy import Copied
+from heavyjobs.jobs.copy_here import Verify
+from heavyjobs.jobs.policies import Overwrite
 from heavyjobs.jobs.trouble import OutputWrong, Refused, SourceMissing, TargetTaken, TargetUnusable, Trouble
 from heavyjobs.locations import Locations
 from heavyjobs.testing.inline import Inline, run_inline
@@ -37,7 +39,7 @@ def films(tmp_path: Path) -> Path:
     return folder
 
 
-def copy(source: Path, target: Path, *, overwrite: bool = False, verify: Verify = "readback") -> Done:
+def copy(source: Path, target: Path, *, overwrite: Overwrite = "error", verify: Verify = "readback") -> Done:
     return run_inline(Copy(source=str(source), target=str(target), overwrite=overwrite, verify=verify))
 
 
@@ -103,8 +105,8 @@ def test_overwrite_replaces_a_file_by_a_file_and_a_folder_by_a_folder(tmp_path: 
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/old").write_text("old")
 
-    copy(films / "large", tmp_path / "file", overwrite=True)
-    copy(films, tmp_path / "folder", overwrite=True)
+    copy(films / "large", tmp_path / "file", overwrite="overwrite")
+    copy(films, tmp_path / "folder", overwrite="overwrite")
 
     assert (tmp_path / "file").stat().st_size == 3 << 20
     assert listing(tmp_path / "folder") == listing(films)
@@ -149,7 +151,7 @@ def test_what_was_written_wrong_is_found_by_reading_back_and_does_not_appear(
         with path.open("r+b") as file:
             file.write(b"x")
 
-    monkeypatch.setattr("heavyjobs.jobs.copy._drop_cache", spoil)
+    monkeypatch.setattr("heavyjobs.jobs.copy_here._drop_cache", spoil)
 
     error, retry = failed_without_trace(tmp_path, lambda: copy(films / "large", tmp_path / "copy"))
 
@@ -186,7 +188,7 @@ def test_overwriting_never_destroys_the_source(tmp_path: Path, films: Path) -> N
         (films / "large", films / "large"),
         (films, tmp_path / "alias"),
     ):
-        error, _ = failed_without_trace(tmp_path, lambda: copy(source, target, overwrite=True))  # noqa: B023 - called at once
+        error, _ = failed_without_trace(tmp_path, lambda: copy(source, target, overwrite="overwrite"))  # noqa: B023 - called at once
         assert isinstance(error, Refused)
-    error, _ = failed_without_trace(tmp_path, lambda: copy(films / "large", films / "sub", overwrite=True))
+    error, _ = failed_without_trace(tmp_path, lambda: copy(films / "large", films / "sub", overwrite="overwrite"))
     assert isinstance(error, TargetTaken)  # a file does not replace a folder

@@ -77,7 +77,7 @@ async def test_a_cancel_while_a_rendition_is_made_leaves_nothing(tmp_path: Path,
 async def test_what_was_finished_is_remembered_when_the_worker_dies_while_it_looks(
     tmp_path: Path, film: Path, url: str
 ) -> None:
-    async with Client.open(url) as client, coordinating(url, modules=("tests.jobs.mortal",)):
+    async with Client.open(url) as client, coordinating(url, modules=("tests.jobs.mortal_renditions",)):
         handle = await client.submit(mortal(film, tmp_path / "a", ["encoding sound", "digesting 360p", "digesting 480p"]))
         await handle.result(timeout=100)
         log = await texts(handle)

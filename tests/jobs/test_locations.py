@@ -104,7 +104,7 @@ def test_refusals_say_what_would_do(fleet: Locations) -> None:
 
 
 def test_remote_locations_are_refused_by_name() -> None:
-    with pytest.raises(PathRefused, match="only local locations so far"):
+    with pytest.raises(PathRefused, match="only local locations are open to this job"):
         Locations({"far": "s3://bucket/prefix"}, plain=True).path("far:a")
     with pytest.raises(PathRefused, match="absolute"):
         Locations({"near": "relative/folder"}, plain=True).path("near:a")

@@ -53,6 +53,7 @@ def configuration(
     listen_url: str | None = None,
     modules: Sequence[str] = (WORK,),
     workers: Mapping[str, Any] | None = None,
+    locations: Mapping[str, str] | None = None,
     **coordinator: Any,
 ) -> dict[str, Any]:
     """What a configuration file would say."""
@@ -64,6 +65,7 @@ def configuration(
         "coordinator": {**CALM, **coordinator},
         "workers": {"environment": ["TESTED_*"], **(workers or {})},
         "queues": {queue: {"slots": slots}},
+        "locations": {name: {"url": place} for name, place in (locations or {}).items()},
     }
 
 
