@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +88,23 @@ class Stage:
 
     @asynccontextmanager
     async def coordinator(
-        self, url: str, *, slots: int = 2, module: str = "heavyjobs", warm: bool = True, **coordinator: Any
+        self,
+        url: str,
+        *,
+        slots: int = 2,
+        module: str = "heavyjobs",
+        kinds: Sequence[str] = (),
+        warm: bool = True,
+        **coordinator: Any,
     ) -> AsyncGenerator[Daemon]:
-        """`python -m heavyjobs run`, ready for work; drained at the end unless it is dead by then."""
+        """`python -m heavyjobs run`, ready for work; drained at the end unless it is dead by then.
+
+        Args:
+            kinds: modules with further job types.
+        """
         mark = uuid4().hex
         config = self.folder / f"{mark}.toml"
-        config.write_text(_toml(url, slots, coordinator), "utf-8")
+        config.write_text(_toml(url, slots, kinds, coordinator), "utf-8")
         environment = {**os.environ, processes.MARK: mark}
         with config.with_suffix(".log").open("wb") as log:
             command = (sys.executable, "-m", module, "run", "--config", str(config))
@@ -140,9 +151,9 @@ async def _warm(url: str, slots: int) -> None:
                 await handle.result()
 
 
-def _toml(url: str, slots: int, coordinator: Mapping[str, Any]) -> str:
+def _toml(url: str, slots: int, kinds: Sequence[str], coordinator: Mapping[str, Any]) -> str:
     lines = [
-        'modules = ["benchmarks.jobs"]',
+        f"modules = {json.dumps(['benchmarks.jobs', *kinds])}",
         f"path = [{json.dumps(str(Path(__file__).parent.parent))}]",
         f"database.url = {json.dumps(url)}",
         f"queues.default.slots = {slots}",
