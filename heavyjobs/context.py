@@ -151,6 +151,11 @@ class _Base(Generic[S, E]):
         return self._assignment.attempts
 
     @property
+    def queue(self) -> str:
+        """The queue that the job was in, for children that belong there too."""
+        return self._assignment.queue
+
+    @property
     def locations(self) -> Locations:
         """The places that the configuration names, and what plain paths it allows."""
         return self._locations
@@ -371,6 +376,10 @@ class Context(_Base[S, E]):
         self._await(children, first_death=False)
         return _outcomes(children, self._ends([child.id for child in children]))
 
+    def statuses(self, children: Sequence[Child[Any, Any]]) -> list[Any]:
+        """The latest status of each child, of its own type; None where it has reported none since it was last begun."""
+        return _statuses(children, self._link.ask(_statuses_request(children)))
+
     def _children(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Child[R, E2]]:
         new = [job for job in jobs if not isinstance(job, Child)]
         return _in_order(jobs, iter(self._spawn(new, None)))
@@ -388,7 +397,11 @@ class Context(_Base[S, E]):
 
 
 class AsyncContext(_Base[S, E]):
-    """What an `async def run` job can do; each verb as in `Context`."""
+    """What an `async def run` job can do; each verb as in `Context`.
+
+    A request to stop is an `asyncio.CancelledError`, whose one argument says why: `events.CANCELLED` when somebody has
+    cancelled the job, so that it is not tried again.
+    """
 
     async def checkpoint(self, model: BaseModel) -> None:
         await self._link.ask_async(self._keep(model))
@@ -433,6 +446,9 @@ class AsyncContext(_Base[S, E]):
         children = await self._children(jobs)
         await self._await(children, first_death=False)
         return _outcomes(children, await self._ends([child.id for child in children]))
+
+    async def statuses(self, children: Sequence[Child[Any, Any]]) -> list[Any]:
+        return _statuses(children, await self._link.ask_async(_statuses_request(children)))
 
     async def _children(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Child[R, E2]]:
         new = [job for job in jobs if not isinstance(job, Child)]
@@ -504,6 +520,20 @@ def _await_request(children: Sequence[Child[Any, Any]], *, first_death: bool) ->
 
 def _cancel_request(children: Sequence[Child[Any, Any]]) -> events.CancelJobs:
     return events.CancelJobs(tuple(child.id for child in children))
+
+
+def _statuses_request(children: Sequence[Child[Any, Any]]) -> events.ReadStatuses:
+    return events.ReadStatuses(tuple(child.id for child in children))
+
+
+def _statuses(children: Sequence[Child[Any, Any]], answer: JsonText) -> list[Any]:
+    texts = events.read(events.CHILD_STATUSES, answer)
+    return [_status(child.type, text) for child, text in zip(children, texts, strict=True)]
+
+
+def _status(job_type: type[Job[Any, Any, Any]], text: JsonText | None) -> Any:
+    adapter = job_type.status_adapter()
+    return None if adapter is None or text is None else adapter.validate_json(text)
 
 
 def _in_order(jobs: Sequence[Spawnable[R, E2]], new_ids: Iterator[UUID]) -> list[Child[R, E2]]:

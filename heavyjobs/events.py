@@ -35,6 +35,9 @@ ENDS_MAX: Final = 50
 
 KEY_MAX_BYTES: Final = 500
 
+CANCELLED: Final = "cancel requested"
+"""Why an `async def run` is to stop, when somebody has cancelled its job."""
+
 
 Checked: TypeAlias = Annotated[JsonText, AfterValidator(checked)]
 """JSON from a worker, where any code may have written to the pipe."""
@@ -233,6 +236,14 @@ class ReadEnds:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadStatuses:
+    """The latest statuses of these children. Answered with a list of them as JSON texts, in the same order, null for none."""
+
+    jobs: tuple[UUID, ...]
+    verb: Literal["statuses"] = "statuses"
+
+
+@dataclass(frozen=True, slots=True)
 class CancelJobs:
     """Cancel these children. Answered with null."""
 
@@ -247,7 +258,9 @@ class Confirm:
     verb: Literal["confirm"] = "confirm"
 
 
-Request: TypeAlias = Annotated[Checkpoint | Spawn | Await | ReadEnds | CancelJobs | Confirm, Discriminator("verb")]
+Request: TypeAlias = Annotated[
+    Checkpoint | Spawn | Await | ReadEnds | ReadStatuses | CancelJobs | Confirm, Discriminator("verb")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,6 +313,7 @@ ANSWER: Final = TypeAdapter(Answer)
 CHILD_IDS: Final = TypeAdapter(list[UUID])
 CHILD_STATES: Final = TypeAdapter(list[ChildState])
 CHILD_ENDS: Final = TypeAdapter(list[ChildEnd])
+CHILD_STATUSES: Final = TypeAdapter(list[JsonText | None])
 
 
 def read(adapter: TypeAdapter[T], body: bytes | str) -> T:

@@ -67,6 +67,10 @@ class Families:
             case events.ReadEnds(jobs):
                 ended = await self._store.get_many(jobs)
                 return JsonText(events.CHILD_ENDS.dump_json(_ends(jobs, ended)).decode())
+            case events.ReadStatuses(jobs):
+                briefs = await self._store.briefs(jobs)
+                statuses = [briefs[job].status if job in briefs else None for job in jobs]
+                return JsonText(events.CHILD_STATUSES.dump_json(statuses).decode())
             case events.CancelJobs(jobs):
                 await self._store.cancel_children(self._session, invocation.claimed.claim, jobs)
                 return NULL

@@ -130,7 +130,7 @@ class Invocation:
     def started(self) -> None:
         self._started = self._now()
         if self.stop is not None:
-            self.worker.cancel(self.reference)  # the first request may have come before the worker knew of the job
+            self.worker.cancel(self.reference, self.stop)  # the first request may have come before the worker knew of the job
         self._news()
 
     def status(self, status: JsonText) -> None:
@@ -179,7 +179,7 @@ class Invocation:
         self.stop = why
         self.log.remark(f"stopping: {why}; {show_seconds(grace_seconds)} of grace", level=20)
         if grace_seconds > 0:
-            self.worker.cancel(self.reference)
+            self.worker.cancel(self.reference, why)
             await first_of(self.over, self._hurry, seconds=grace_seconds)
         if not self.over.is_set():
             await self._force()

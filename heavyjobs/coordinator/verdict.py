@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
-from heavyjobs.events import Ended
+from heavyjobs.events import CANCELLED, Ended
 from heavyjobs.model import Bill, Cause, Ending, Policy
 from heavyjobs.slots.listener import Death
 from heavyjobs.units import show_bytes, show_seconds
@@ -16,7 +16,7 @@ from heavyjobs.values import JsonText
 class Stop(StrEnum):
     """Why an invocation was asked to stop."""
 
-    CANCEL = "cancel requested"
+    CANCEL = CANCELLED
     TIMEOUT = "its timeout has passed"
     MEMORY = "it uses more memory than it may"
     DRAIN = "this coordinator drains"

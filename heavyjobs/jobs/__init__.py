@@ -3,6 +3,7 @@
 from heavyjobs.jobs.archive import Convert, Pack
 from heavyjobs.jobs.archive_list import ListArchive
 from heavyjobs.jobs.archive_verify import VerifyArchive
+from heavyjobs.jobs.chunked import ChunkedTranscode
 from heavyjobs.jobs.chunks import Join, Split, VerifyChunks
 from heavyjobs.jobs.copy import Copy
 from heavyjobs.jobs.extract import Extract
@@ -16,6 +17,7 @@ from heavyjobs.jobs.transcode import Transcode
 from heavyjobs.jobs.verify import Verify
 
 __all__ = [
+    "ChunkedTranscode",
     "Convert",
     "Copy",
     "Extract",

@@ -46,13 +46,20 @@ def encode(
         ProgramFailed: whatever else it fails for.
     """
     meter.start(phase, total=total, unit="seconds")
+    return follow(ctx, argv, meter, made=made, source=source, cwd=cwd)
+
+
+def follow(
+    ctx: Context[Any, Any], argv: Sequence[str], meter: Meter, *, made: str, source: str | None = None, cwd: Path | None = None
+) -> Encoded:
+    """The same on a meter that was started; without `source` it is nobody's fault in particular that nothing can be made."""
     try:
         with ctx.program(argv, cwd=cwd, env={**os.environ, **_QUIET}) as lines:
             done = _follow(lines, meter)
     except ProgramFailed as failed:
         if any("Unknown encoder" in line for line in failed.tail):
             stop(NotInstalled, f"{argv[0]} has no encoder for {made}", where="this host", would_do="install another")
-        if failed.code is not None and blames_source(failed.tail):
+        if source is not None and failed.code is not None and blames_source(failed.tail):
             stop(
                 Unreadable,
                 "cannot be decoded",

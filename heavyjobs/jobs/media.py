@@ -26,6 +26,7 @@ FORMATS: Final = (
 """Containers that hold their own data; none that only names other files (hls, dash, concat, image2, …)."""
 
 _DURATION: Final = re.compile(r"\s*Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_BEGINS: Final = re.compile(r"\s*Duration: .*, start: (-?\d+(?:\.\d+)?)")
 _STREAM: Final = re.compile(r"\s*Stream #\d+:\d+.*?: (Video|Audio): (\w+)")
 _SIZE: Final = re.compile(r", (\d{1,6})x(\d{1,6})\b")
 
@@ -36,11 +37,13 @@ class Probed:
 
     Attributes:
         seconds: of the longest stream; None where the file does not say. exact: False when ffmpeg estimated it.
+        begins: the earliest time in the file, in seconds; often 0.
         video, audio: the first stream's codec; None when there is none. A cover picture is no video.
     """
 
     seconds: float | None = None
     exact: bool = True
+    begins: float = 0.0
     video: str | None = None
     audio: str | None = None
     width: int | None = None
@@ -99,6 +102,8 @@ def understand(lines: list[str]) -> Probed:
     """Read what `ffmpeg -i` prints about one file."""
     probed = Probed()
     for line in lines:
+        if found := _BEGINS.match(line):
+            probed.begins = float(found[1])
         if found := _DURATION.match(line):
             probed.seconds = int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
         elif "Estimating duration from bitrate" in line:

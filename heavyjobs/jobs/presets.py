@@ -130,18 +130,26 @@ def ways(preset: Preset) -> list[Preset]:
 
 def encoding(preset: Preset, *, height: int | None, crf: int | None, audio_kbps: int | None) -> list[str]:
     """The output side of ffmpeg's arguments, up to the file's name."""
-    video: list[str] = ["-vn"]
+    video = ["-vn"]
     if preset.video:
-        quality = ["-crf", str(preset.crf if crf is None else crf)]
-        video = ["-map", "0:V:0", *preset.video, *quality, "-vf", _scale(height)]
-    sound = ["-map", "0:a:0?" if preset.video else "0:a:0", *preset.audio]
-    if kbps := audio_kbps or preset.audio_kbps:
-        sound += ["-b:a", f"{kbps}k"]
+        video = ["-map", "0:V:0", *video_encoding(preset, crf=crf), "-vf", scaling(height)]
+    sound = ["-map", "0:a:0?" if preset.video else "0:a:0", *sound_encoding(preset, audio_kbps=audio_kbps)]
     return [*video, *sound, "-sn", "-dn", *preset.container, "-f", preset.muxer]
 
 
-def _scale(height: int | None) -> str:
-    """Both sides even, as 4:2:0 needs; never larger than the source."""
+def video_encoding(preset: Preset, *, crf: int | None) -> list[str]:
+    """The encoder of the picture and its settings; filters are not among them."""
+    return [*preset.video, "-crf", str(preset.crf if crf is None else crf)]
+
+
+def sound_encoding(preset: Preset, *, audio_kbps: int | None) -> list[str]:
+    """The encoder of the sound and its settings."""
+    kbps = audio_kbps or preset.audio_kbps
+    return [*preset.audio, *(["-b:a", f"{kbps}k"] if kbps else [])]
+
+
+def scaling(height: int | None) -> str:
+    """The filter for the size: both sides even, as 4:2:0 needs; never larger than the source."""
     if height is None:
         return "scale=trunc(iw/2)*2:trunc(ih/2)*2"
     return f"scale=-2:trunc(min({height}\\,ih)/2)*2"

@@ -75,18 +75,12 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
 
     @model_validator(mode="after")
     def _fits_preset(self) -> Self:
-        preset = PRESETS[self.preset]
-        if not preset.video and (self.height is not None or self.crf is not None):
-            raise ValueError(f"{self.preset} makes no video, so height and crf mean nothing; leave them out")
-        if not preset.audio_kbps and self.audio_kbps is not None:
-            raise ValueError(f"{self.preset} keeps all bits of the sound, so audio_kbps means nothing; leave it out")
-        if self.crf is not None and self.crf > preset.crf_max:
-            raise ValueError(f"crf={self.crf}: {self.preset} takes 0 to {preset.crf_max}")
+        check_fit(self.preset, height=self.height, crf=self.crf, audio_kbps=self.audio_kbps)
         return self
 
     def run(self, ctx: Context[Progress, Trouble]) -> Transcoded:
         with typed(ctx, target=self.target):
-            _check_name(self.target, self.preset)
+            check_name(self.target, self.preset)
             source = source_file(ctx.locations, self.source, instead="name a file in it")
             target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
             with ctx.output(self.target, replace=self.overwrite) as out:
@@ -97,7 +91,7 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
     def _transcode(self, ctx: Context[Progress, Trouble], source: Path, part: Path, *, path: Path) -> Transcoded:
         ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)
         found = probe(ctx, ffmpeg, source, where=self.source)
-        _check_streams(found, PRESETS[self.preset], where=self.source)
+        check_streams(found, PRESETS[self.preset], where=self.source)
         frames, seconds = self._encode(ctx, reading(ffmpeg, source), part, found, meter)
         made = probe(ctx, ffmpeg, part, where=self.target)
         self._check_made(found, made, seconds)
@@ -143,10 +137,10 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
         Raises:
             Stopped: OutputWrong; Unreadable, when the source ended before its time.
         """
-        if made.seconds is None or abs(made.seconds - seconds) > _tolerance(seconds):
+        if made.seconds is None or abs(made.seconds - seconds) > tolerance(seconds):
             what = f"lasts {made.seconds} s instead of {seconds:.2f} s"
             stop(OutputWrong, what, where=self.target, would_do="try again, and see ffmpeg's lines in the log")
-        if found.seconds is None or not found.exact or made.seconds >= found.seconds - _tolerance(found.seconds):
+        if found.seconds is None or not found.exact or made.seconds >= found.seconds - tolerance(found.seconds):
             return
         what = f"only {made.seconds:.2f} of {found.seconds:.2f} s can be decoded"
         if PRESETS[self.preset].video or not found.video:
@@ -154,20 +148,45 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
         logger.warning("{}: {}; its sound may be shorter than its picture", shown(self.source), what)
 
 
-def _check_name(target: str, preset: PresetName) -> None:
+def check_fit(name: PresetName, *, height: int | None, crf: int | None, audio_kbps: int | None) -> None:
+    """Refuse options that the preset does not have.
+
+    Raises:
+        ValueError: says which, and what would do.
+    """
+    preset = PRESETS[name]
+    if not preset.video and (height is not None or crf is not None):
+        raise ValueError(f"{name} makes no video, so height and crf mean nothing; leave them out")
+    if not preset.audio_kbps and audio_kbps is not None:
+        raise ValueError(f"{name} keeps all bits of the sound, so audio_kbps means nothing; leave it out")
+    if crf is not None and crf > preset.crf_max:
+        raise ValueError(f"crf={crf}: {name} takes 0 to {preset.crf_max}")
+
+
+def check_name(target: str, preset: PresetName) -> None:
+    """Refuse a name that does not say what the preset makes.
+
+    Raises:
+        Stopped: TargetUnusable.
+    """
     suffixes = PRESETS[preset].suffixes
     if not target.lower().endswith(suffixes):
         would_do = f"let it end in {' or '.join(suffixes)}, or use another preset: {', '.join(PRESETS)}"
         stop(TargetUnusable, f"the name does not fit the preset {preset}", where=target, would_do=would_do)
 
 
-def _check_streams(found: Probed, preset: Preset, *, where: str) -> None:
+def check_streams(found: Probed, preset: Preset, *, where: str) -> None:
+    """Refuse a source without the stream that the preset wants.
+
+    Raises:
+        Stopped: Unreadable.
+    """
     if preset.video and found.video is None:
         stop(Unreadable, "has no video stream", where=where, would_do="use an audio preset for sound alone")
     if not preset.video and found.audio is None:
         stop(Unreadable, "has no audio stream", where=where, would_do="use a preset that makes video")
 
 
-def _tolerance(seconds: float) -> float:
+def tolerance(seconds: float) -> float:
     """Containers round, and encoders add some milliseconds of padding."""
     return 0.5 + seconds / 1000

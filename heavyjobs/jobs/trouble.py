@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal, NoReturn, TypeAlias
 
 from pydantic import BaseModel, Discriminator
 
-from heavyjobs.context import Context
+from heavyjobs.context import AsyncContext, Context
 from heavyjobs.errors import HeavyjobsError, TargetExists
 from heavyjobs.jobs.progress import Progress
 from heavyjobs.values import visible
@@ -156,7 +156,7 @@ def shown(name: str | Path) -> str:
 
 
 @contextmanager
-def typed(ctx: Context[Progress, Trouble], *, target: str) -> Generator[None]:
+def typed(ctx: Context[Progress, Trouble] | AsyncContext[Progress, Trouble], *, target: str) -> Generator[None]:
     """Fail the job with its typed error when the block stops for a reason that has one."""
     try:
         yield

@@ -93,7 +93,7 @@ class Lane:
                     link.answered(events.read(events.ANSWER, body))
             case Code.CANCEL:
                 if running := self._tasks.get(reference):
-                    running.cancel()
+                    running.cancel(bytes(body).decode() or None)
             case Code.PING:
                 self._wire.send(Code.PONG, reference)
             case _:

@@ -126,10 +126,10 @@ class WorkerProcess:
     def answer(self, reference: int, answer: events.Answer) -> None:
         self._send(Code.ANSWER, reference, events.ANSWER.dump_json(answer))
 
-    def cancel(self, reference: int) -> None:
-        """Ask an invocation to stop; it hears of it as soon as its thread runs Python again."""
+    def cancel(self, reference: int, why: str = "") -> None:
+        """Ask an invocation to stop; it hears of it as soon as its thread runs Python again. Only one on a lane hears why."""
         if self.lane:
-            self._send(Code.CANCEL, reference)
+            self._send(Code.CANCEL, reference, why.encode())
         elif reference in self._hearing.listeners:
             self._signal(CANCEL_SIGNAL)
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from benchmarks import archives, cancel, idle, kill, latency, logs, noop, recovery, restart
+from benchmarks import archives, cancel, films, idle, kill, latency, logs, noop, recovery, restart
 from benchmarks.machine import describe
 from benchmarks.report import Report, console, summarize
 from benchmarks.stage import Broken, Stage
@@ -32,6 +32,7 @@ PARTS: Final[dict[str, tuple[str, Part]]] = {
     "logs": ("a flood of log lines", logs.measure),
     "noop": ("no-op jobs, drained by one coordinator", noop.measure),
     "archives": ("archives, beside the programs that do the same", archives.measure),
+    "films": ("a film in pieces on two slots", films.measure),
     "restart": ("no-op jobs before and after faults of the database", restart.measure),
 }
 STORES: Final = ("sqlite", "postgres")

@@ -97,7 +97,11 @@ class Stage:
         warm: bool = True,
         **coordinator: Any,
     ) -> AsyncGenerator[Daemon]:
-        """`python -m heavyjobs run`, ready for work; drained at the end unless it is dead by then."""
+        """`python -m heavyjobs run`, ready for work; drained at the end unless it is dead by then.
+
+        Args:
+            modules: of job types.
+        """
         mark = uuid4().hex
         config = self.folder / f"{mark}.toml"
         config.write_text(_toml(url, slots, modules, coordinator), "utf-8")

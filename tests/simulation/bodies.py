@@ -306,7 +306,7 @@ class Body:
             play = self._plays[reference] = Play(self, reference, run)
             play.begin()
 
-    def cancel(self, reference: int) -> None:
+    def cancel(self, reference: int, why: str = "") -> None:
         if self.alive and (play := self._plays.get(reference)):
             play.cancel()
 

@@ -73,7 +73,7 @@ class Worker:
     def answer(self, reference: int, answer: events.Answer) -> None:
         self._tell(self.body.answer, reference, answer)
 
-    def cancel(self, reference: int) -> None:
+    def cancel(self, reference: int, why: str = "") -> None:
         if self.lane or reference in self._listeners:
             self._tell(self.body.cancel, reference)
 

@@ -1,0 +1,85 @@
+"""Where the pieces of an output lie until they are joined: a hidden folder beside the target, which all hosts reach.
+
+Guarantees: a folder has a name of its own, which no other job and no earlier start of the work shares, so a late piece of
+given-up work falls beside. It outlives the invocation only where the job is tried again and can use what is in it.
+Assumes: whoever may write to the target's folder leaves it alone. A job that dies with its host and is never tried again, or is
+cancelled between two tries, leaves it: nothing sweeps yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+from uuid import UUID
+
+from heavyjobs.context import AsyncContext
+from heavyjobs.errors import ClaimLost
+from heavyjobs.events import CANCELLED
+from heavyjobs.jobs.trouble import RETRIED, SourceChanged, Stopped
+
+
+def new_mark() -> str:
+    """Names a fresh start of the work, in folders and in the keys of children."""
+    return secrets.token_hex(4)
+
+
+def folder_beside(target: str, job: UUID, mark: str) -> str:
+    """The place of a workshop: `media:films/a.mp4` has it at `media:films/.heavyjobs-…`."""
+    start = target[: target.rfind("/") + 1] or target[: target.find(":") + 1]
+    return f"{start}{_prefix(job)}{mark}"
+
+
+def sweep_others(folder: Path, job: UUID, *, but: str | None) -> None:
+    """Remove what earlier starts of this job's work have left in that folder."""
+    prefix = _prefix(job)
+    with os.scandir(folder) as entries:
+        left = [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
+    for path in left:
+        if path.name != f"{prefix}{but}":
+            rmtree(path, ignore_errors=True)
+
+
+@asynccontextmanager
+async def kept_while_useful(ctx: AsyncContext[Any, Any], folder: Path) -> AsyncGenerator[None]:
+    """Make the folder, and remove it with the block unless another try of this job will go on with it."""
+    await asyncio.to_thread(folder.mkdir, exist_ok=True)
+    try:
+        yield
+    except BaseException as error:
+        if not _goes_on(error, last=ctx.attempt >= ctx.attempts):
+            await asyncio.to_thread(remove_folder, folder)
+        raise
+    await asyncio.to_thread(remove_folder, folder)
+
+
+def _goes_on(error: BaseException, *, last: bool) -> bool:
+    """Whether somebody will use what is there."""
+    match error:
+        case asyncio.CancelledError():  # also when this host drains, or another has the job now
+            return CANCELLED not in error.args
+        case ClaimLost():
+            return True
+        case Stopped():
+            return not last and isinstance(error.trouble, RETRIED) and not isinstance(error.trouble, SourceChanged)
+        case _:
+            return not last
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a workshop at once for those who would still put something in, then what it holds."""
+    aside = folder.with_name(f"{folder.name}~")
+    try:
+        folder.rename(aside)
+    except OSError:  # gone
+        return
+    rmtree(aside, ignore_errors=True)
+
+
+def _prefix(job: UUID) -> str:
+    return f".heavyjobs-{job.hex[-12:]}-"
