@@ -218,7 +218,7 @@ def digest_of(path: Path) -> str:
 
 def digests_of_tar(path: Path) -> Mapping[str, str]:
     """By name, of every file in a tar.zst."""
-    from heavyjobs.jobs.codecs import zstd
+    from heavyjobs.jobs.streams import zstd
 
     with zstd().open(path, "rb") as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
         return {

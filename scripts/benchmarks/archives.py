@@ -17,6 +17,7 @@ import time
 import zlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,10 +58,10 @@ async def _small_files(stage: Stage, report: Report, client: Client) -> None:
             f"extract {FILES:,} files of a {form}",
             stage.times(ROUNDS),
             {
-                "job": lambda archive=archive, out=out: _job(client, Extract(source=str(archive), target=str(out))),
-                program.split("&&")[-2].split()[0]: lambda program=program: _shell(program),
+                "job": partial(_job, client, Extract(source=str(archive), target=str(out))),
+                program.split("&&")[-2].split()[0]: partial(_shell, program),
             },
-            undo=lambda out=out: shutil.rmtree(out),
+            undo=partial(shutil.rmtree, out),
             most=1.2,
         )
 
@@ -84,9 +85,7 @@ async def _large_stream(stage: Stage, report: Report, client: Client) -> None:
     codecs = {"zlib": Codec(Gunzip, zlib.error)}
     if importlib.util.find_spec("isal"):
         codecs = {"ISA-L": gzip_codec(), **codecs}
-    ways: dict[str, Action] = {
-        name: lambda codec=codec: asyncio.to_thread(_inflate, source, codec) for name, codec in codecs.items()
-    }
+    ways: dict[str, Action] = {name: partial(asyncio.to_thread, _inflate, source, codec) for name, codec in codecs.items()}
     await _compare(report, "read gzip, 400 MB", stage.times(ROUNDS), ways, undo=lambda: None, most=1 / 2)
 
 

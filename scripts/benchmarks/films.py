@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from benchmarks.report import Report
 from benchmarks.stage import Broken, Stage
-from heavyjobs import Client
+from heavyjobs import Client, Handle
 from heavyjobs.jobs import ChunkedTranscode, Transcode
 from heavyjobs.jobs.chunked import ChunkedTranscoded
 from heavyjobs.jobs.media import find_ffmpeg, reading
@@ -72,14 +72,14 @@ def _tell(report: Report, taken: dict[str, list[Taken]]) -> None:
 async def _family(client: Client, job: ChunkedTranscode | Transcode) -> Taken:
     """Have a job done, and add up what it and its children are billed."""
     began = time.monotonic()
-    handle = await client.submit(job)
+    handle: Handle[Any, Any, Any] = await client.submit(job)
     made = await handle.result()
     wall = time.monotonic() - began
     if isinstance(made, ChunkedTranscoded) and made.whole_because:
         raise Broken(f"{job.source} is not cut: {made.whole_because}")
     ids = [handle.id, *(child.id for child in await client.list(parent=handle.id))]
     bills = [one.bill for each in ids for one in await client.invocations(each)]
-    return Taken(wall, sum(bill.cpu_seconds for bill in bills if bill))
+    return Taken(wall, sum(bill.cpu_seconds for bill in bills))
 
 
 async def _ffmpeg(ffmpeg: str, film: Path, out: Path, *, threads: int) -> Taken:

@@ -272,7 +272,7 @@ def test_who_began_an_output_is_known_however_often_it_is_resumed(tmp_path: Path
 
     for number in (10, 1000):
         staged = outputs.Staged(tmp_path / ("n" * 255), claim=ClaimKey(CLAIM.job, number), replace=False)
-        staged.take_over()
+        staged.begin(resume=True)
 
         assert staged.output.begun_by == 9
         assert list(listing(tmp_path)) == [staged.output.path.name]

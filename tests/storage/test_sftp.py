@@ -64,7 +64,8 @@ class There:
 
     def get(self, path: str) -> bytes:
         with self.client.open(f"/films/{path}", "rb") as file:
-            return file.read()
+            data: bytes = file.read()
+            return data
 
     def put(self, path: str, data: bytes) -> None:
         with self.client.open(f"/films/{path}", "wb") as file:
