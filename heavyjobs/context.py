@@ -19,7 +19,6 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from heavyjobs import events, outputs, programs
-from heavyjobs.deliveries import Delivery
 from heavyjobs.errors import FailRequested, JobCancelled, JobDead, JobDefinitionError, UsageError
 from heavyjobs.locations import Locations
 from heavyjobs.model import (
@@ -38,7 +37,6 @@ from heavyjobs.model import (
     short_id,
 )
 from heavyjobs.scratch import make_scratch, remove_scratch
-from heavyjobs.storage import open_storage
 from heavyjobs.values import (
     CHECKPOINT_MAX_BYTES,
     RESULT_MAX_BYTES,
@@ -233,6 +231,9 @@ class _Base(Generic[S, E]):
         if elsewhere is None:
             path = self._locations.path(target)
             return lambda: outputs.Staged(path, claim=self.claim, replace=replace)
+        from heavyjobs.deliveries import Delivery
+        from heavyjobs.storage import open_storage
+
         return lambda: Delivery(
             open_storage(elsewhere.url),
             elsewhere.key,
@@ -472,10 +473,10 @@ class EitherContext(Context[S, E], AsyncContext[S, E]):  # type: ignore[misc]  #
 
 async def _step(staged: outputs.Publishable, step: Callable[[], None]) -> None:
     """A rename is done at once, so that no cancel falls in between; a server may take its time, beside the event loop."""
-    if isinstance(staged, Delivery):
-        await outputs.in_thread(step)
-    else:
+    if isinstance(staged, outputs.Staged):
         step()
+    else:
+        await outputs.in_thread(step)
 
 
 def _is_job(value: object) -> bool:

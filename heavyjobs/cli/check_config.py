@@ -16,7 +16,6 @@ from heavyjobs.errors import PathRefused
 from heavyjobs.job import kinds
 from heavyjobs.locations import Locations
 from heavyjobs.settings import Settings, without_secrets
-from heavyjobs.storage import address_fault
 from heavyjobs.store import open_store, options_of
 
 
@@ -65,6 +64,8 @@ def looked_at(settings: Settings) -> Places:
     for name in settings.locations:
         try:
             if (far := places.elsewhere(f"{name}:")) is not None:
+                from heavyjobs.storage import address_fault
+
                 unusable += [f"locations.{name}: {fault}"] if (fault := address_fault(far.url)) else []
                 continue
             folder = places.path(f"{name}:")

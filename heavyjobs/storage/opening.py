@@ -39,7 +39,7 @@ def open_storage(url: str) -> Storage:
             return sftp.SftpStorage(sftp.login_of(url))
         case scheme:
             known = ", ".join(f"{name}:" for name in WRITABLE)
-            raise Unusable(f"{scheme}:", "nothing can be written to such places", would_do=f"use one of {known}")
+            raise Unusable(scheme, "nothing can be written to such places", would_do=f"use one of {known}")
 
 
 def address_fault(url: str) -> str | None:

@@ -232,7 +232,7 @@ def test_a_location_is_told_when_its_folder_is_not_here_or_no_job_can_use_it(sta
 
     absent = stage.run("check-config")
     with (stage.folder / "heavyjobs.toml").open("a") as file:
-        file.write('cloud.url = "s3://bucket"\n')
+        file.write('cloud.url = "gopher://bucket"\n')
     unusable = stage.run("check-config")
 
     assert (absent.exit_code, absent.stderr) == (
@@ -240,7 +240,10 @@ def test_a_location_is_told_when_its_folder_is_not_here_or_no_job_can_use_it(sta
         "locations.gone: there is no folder /no/such on this host; make it, or name another one\n",
     )
     assert unusable.exit_code == Exit.USAGE
-    assert "heavyjobs: locations.cloud: s3://bucket: only local locations so far; use file:///…" in unusable.stderr
+    assert (
+        "heavyjobs: locations.cloud: gopher: nothing can be written to such places; use one of file:, s3:, sftp:"
+        in unusable.stderr
+    )
 
 
 def test_check_config_says_that_a_file_will_be_made(stage: Stage) -> None:
