@@ -218,10 +218,11 @@ class Mover:
 
     def _kept(self, upload: OpenUpload) -> dict[int, Part] | None:
         """The parts of an upload; None when it is gone."""
-        try:
-            found = patiently(lambda: self._target.place.parts(upload.key, upload.upload), pause=self._crew.pause)
-        except NotThere:
-            return None
+        with at_target(name_in(self._target.text, upload.name)):
+            try:
+                found = patiently(lambda: self._target.place.parts(upload.key, upload.upload), pause=self._crew.pause)
+            except NotThere:
+                return None
         return {part.number: part for part in found}
 
     def _take(self, piece: _Piece, part: Part, data: bytes) -> Iterator[Moved]:
@@ -349,12 +350,14 @@ class Mover:
         return same and there.bytes == item.found.bytes
 
     def _check(self, item: Item, sha256: str) -> None:
-        """Look at what was written: its size, and all of it when it is to be read back."""
+        """Look at what was written: its size, and all of it when it is to be read back. What is wrong and ours is removed."""
         there = self._ask(item, lambda: self._target.place.stat(item.key))
         wrong = there is None or there.bytes != item.found.bytes
         if there is not None and not wrong and self._how.read_back:
             wrong = self._read_back(item, there) != sha256
         if wrong:
+            if there is not None and self._looks_ours(item, there):
+                self._ask(item, lambda: self._target.place.delete(item.key))  # or a next attempt would take it for done
             stop(
                 OutputWrong,
                 "is not what was read",

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
 
-Fate: TypeAlias = Literal["passes", "500", "503", "stalls", "reset", "cut", "answer lost"]
+Fate: TypeAlias = Literal["passes", "500", "503", "stalls", "reset", "cut", "spoiled", "answer lost"]
 
 
 @dataclass
@@ -97,6 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
         connection.endheaders(body)
         answer = connection.getresponse()
         data = answer.read()
+        if fate == "spoiled":
+            data = bytes([data[0] ^ 1]) + data[1:]
         connection.close()
         self.relay.passed.append(line)
         if fate == "answer lost":

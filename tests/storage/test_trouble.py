@@ -11,7 +11,7 @@ import pytest
 from heavyjobs.jobs import Copy, Progress
 from heavyjobs.jobs.copy import Copied
 from heavyjobs.jobs.copy_far import Done as Checkpoint
-from heavyjobs.jobs.trouble import SourceChanged, StorageAway, Trouble
+from heavyjobs.jobs.trouble import OutputWrong, SourceChanged, StorageAway, Trouble
 from heavyjobs.locations import Locations
 from heavyjobs.testing.inline import Inline, run_inline
 from tests.jobs.folders import listing
@@ -146,3 +146,21 @@ def test_a_server_that_says_nothing_is_given_up_and_asked_again(
 
     assert done.error is None
     assert bucket.get("p/a") == LARGE
+
+
+@pytest.mark.parametrize(("name", "data"), [("a", LARGE), ("small", b"small")])
+def test_what_comes_back_otherwise_than_it_was_sent_is_removed_and_sent_again(
+    fleet: Locations, bucket: Bucket, trouble: Relay, name: str, data: bytes
+) -> None:
+    trouble.fate = lambda line, count: "spoiled" if line.startswith("GET") and f"/p/{name}" in line else "passes"
+
+    failed = copy(f"here:{name}", f"s3:{name}", fleet)
+    left = bucket.keys()
+    trouble.fate = lambda line, count: "passes"
+    again = copy(f"here:{name}", f"s3:{name}", fleet, attempt=2)
+
+    assert isinstance(failed.error, OutputWrong)
+    assert failed.retry
+    assert left == []
+    assert again.error is None
+    assert bucket.get(f"p/{name}") == data
