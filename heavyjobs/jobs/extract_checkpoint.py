@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,6 @@ from heavyjobs.jobs.places import state_of
 from heavyjobs.jobs.progress import Progress
 from heavyjobs.jobs.trouble import Trouble
 from heavyjobs.outputs import Output
-from heavyjobs.scratch import remove_scratch
 
 
 class Extracted(BaseModel):
@@ -70,7 +70,8 @@ class Keeping:
         kept = self._ctx.resume(Kept)
         there = self._out.path.is_dir()
         if kept is None or not there or (kept.source, kept.begun_by) != (self._source, self._out.begun_by):
-            remove_scratch(self._out.path)
+            if there:
+                shutil.rmtree(self._out.path)  # what stayed would be published
             return 0, 0
         logger.info("going on after {:,} members that are done", kept.members)
         return kept.members, kept.offset
