@@ -205,6 +205,7 @@ def test_the_child_is_limited_in_memory_files_and_time(tmp_path: Path, clip: Pat
 def test_without_ffprobe_and_pyav_it_is_said_what_to_install(
     tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     (tmp_path / "av.py").write_text("raise ImportError")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
 

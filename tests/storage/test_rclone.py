@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from heavyjobs.locations import Locations
 from heavyjobs.testing.inline import Inline, run_inline
 from tests.jobs.folders import listing
 from tests.storage.conftest import Bucket, bucket_at
-from tests.storage.servers import ID, SECRET, rclone
+from tests.storage.servers import ID, SECRET, rclone, rclone_program
 
 PART = 5 << 20
 LARGE = os.urandom(3 * PART + 1)
@@ -53,9 +52,8 @@ def test_a_tree_goes_to_rclone_and_comes_back_and_rclone_finds_no_difference(fle
     assert up.error is None, up.error
     assert down.error is None, down.error
     assert listing(tmp_path / "here/back") == listing(tmp_path / "here/tree")
-    program = shutil.which("rclone")
-    assert program is not None
-    argv = [program, "check", str(tmp_path / "here/tree"), str(tmp_path / "served/films/p/tree"), "--config", "/dev/null"]
+    folders = [str(tmp_path / "here/tree"), str(tmp_path / "served/films/p/tree")]
+    argv = [rclone_program(), "check", *folders, "--config", "/dev/null"]
     said = subprocess.run([*argv, "--download"], capture_output=True, text=True, check=True).stderr
     assert "0 differences found" in said
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Final
 
@@ -23,9 +22,7 @@ from heavyjobs.jobs.places import check_other, source_file, target_path
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.trouble import Refused, TargetUnusable, Trouble, shown, stop, typed
 from heavyjobs.locations import Place
-from heavyjobs.model import ClaimKey
-from heavyjobs.outputs import part_name
-from heavyjobs.shielding import surely
+from heavyjobs.outputs import Output
 from heavyjobs.units import show_bytes
 
 _STEP_BYTES: Final = 8 << 20
@@ -98,9 +95,9 @@ class Join(Job[Joined, Progress, Trouble], kind="chunk.join"):
 
 
 class _Mark(BaseModel):
-    """How far it is in which manifest: as much is on the disk, in the unfinished output of that claim."""
+    """How far it is in which manifest: as much is on the disk, in the unfinished output that this claim has begun."""
 
-    claim: int
+    begun_by: int
     lines_sha256: str
     position: Position
 
@@ -117,29 +114,23 @@ class _Joining:
 
     def join(self, target: Path) -> str:
         """Write it, read it back, publish it; the SHA-256 of what is there then."""
-        part = target.with_name(part_name(target.name, self._ctx.claim))
-        with surely(partial(part.unlink, missing_ok=True), shield=self._ctx.shielded):
-            start = self._begun(target, part)
+        with self._ctx.output(self._job.target, replace=self._job.overwrite, resume=True) as out:
+            start = self._begun(out)
             self._check_room(target.parent, self._manifest.tail.bytes - start.offset)
-            with self._ctx.output(self._job.target, replace=self._job.overwrite) as out:
-                with _opened_at(out.path, start.offset) as file:
-                    self._write(file, start)
-                self._meter.start("digesting", total=self._manifest.tail.bytes)
-                sha256 = sha256_of(out.path, meter=self._meter)
-                self._meter.end()
+            with _opened_at(out.path, start.offset) as file:
+                self._write(file, start, out)
+            self._meter.start("digesting", total=self._manifest.tail.bytes)
+            sha256 = sha256_of(out.path, meter=self._meter)
+            self._meter.end()
         return sha256
 
-    def _begun(self, target: Path, part: Path) -> Position:
-        """Where an earlier attempt was, if what it wrote is there, which becomes `part`; else the start."""
-        left, now = self._ctx.resume(_Mark), self._ctx.claim
-        if left and left.lines_sha256 == self._manifest.tail.lines_sha256 and left.claim < now.number:
-            earlier = target.with_name(part_name(target.name, ClaimKey(now.job, left.claim)))
-            # Under this claim's name, or opening the output would sweep it away as what a void claim left.
+    def _begun(self, out: Output) -> Position:
+        """Where an earlier attempt was, if what it wrote is there; else the start."""
+        left = self._ctx.resume(_Mark)
+        if left and (left.lines_sha256, left.begun_by) == (self._manifest.tail.lines_sha256, out.begun_by):
             with suppress(FileNotFoundError):
-                if earlier.stat(follow_symlinks=False).st_size >= left.position.offset:
-                    earlier.rename(part)
+                if out.path.stat(follow_symlinks=False).st_size >= left.position.offset:
                     logger.info("going on at byte {} of {}", left.position.offset, self._manifest.tail.bytes)
-                    self._keep(left.position)
                     return left.position
         return self._manifest.start
 
@@ -149,7 +140,7 @@ class _Joining:
             what = f"has {show_bytes(free)} left, and {show_bytes(needed)} are to be written"
             stop(TargetUnusable, what, where=folder, would_do="make room, or use another target")
 
-    def _write(self, file: BinaryIO, start: Position) -> None:
+    def _write(self, file: BinaryIO, start: Position, out: Output) -> None:
         self._meter.start("joining", total=self._manifest.tail.bytes, done=start.offset)
         kept = start
         for listed in self._manifest.listed(start):
@@ -162,7 +153,7 @@ class _Joining:
                 kept = listed.after
                 file.flush()
                 os.fsync(file.fileno())
-                self._keep(kept)
+                self._keep(kept, out)
         self._meter.end()
 
     def _chunk(self, listed: Listed) -> bytes:
@@ -175,8 +166,8 @@ class _Joining:
             )
         return found
 
-    def _keep(self, position: Position) -> None:
-        mark = _Mark(claim=self._ctx.claim.number, lines_sha256=self._manifest.tail.lines_sha256, position=position)
+    def _keep(self, position: Position, out: Output) -> None:
+        mark = _Mark(begun_by=out.begun_by, lines_sha256=self._manifest.tail.lines_sha256, position=position)
         self._ctx.checkpoint(mark)
 
 
