@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -81,3 +83,12 @@ def fleet(bucket: Bucket, tmp_path: Path) -> Locations:
     """`s3:` is a prefix in the bucket, `here:` a folder."""
     (tmp_path / "here").mkdir()
     return Locations({"s3": bucket.url("pre/fix"), "here": str(tmp_path / "here")}, plain=False)
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """Clients of S3 leave connections of their pools open until they are collected: here, and not amid somebody else's test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
