@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 def interrupt(work: Callable[[Shield], None], *, at_line: int) -> bool:
     """Run work with a worker's real shield; when so many lines of Python have run, the request comes.
 
+    Only lines of `work` count: in a `__del__` that the collector calls just then, Python drops whatever is raised.
+
     Returns:
         Whether it was raised: the work may have been done before, or be shielded to its end.
     """
@@ -32,6 +35,8 @@ def interrupt(work: Callable[[Shield], None], *, at_line: int) -> bool:
         return trace
 
     shield.arm()
+    gc.collect()
+    gc.disable()
     before = sys.gettrace()
     sys.settrace(trace)
     try:
@@ -40,5 +45,6 @@ def interrupt(work: Callable[[Shield], None], *, at_line: int) -> bool:
         return True
     finally:
         sys.settrace(before)
+        gc.enable()
         shield.disarm()
     return False
