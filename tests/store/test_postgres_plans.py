@@ -1,6 +1,7 @@
 """What the hot statements cost does not grow with the history or the line, whatever PostgreSQL believes of them.
 
-It believes what it saw when it last looked: nothing at all, a line as long as it is, or a line that was empty just then.
+It believes what it saw when it last looked: nothing at all, a line as long as it is, or a line that was empty just then. And a
+connection keeps the plans that it has made, were it before the first job.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ T = TypeVar("T")
 HISTORY: Final = 50_000
 READY: Final = 12_000
 TAKEN: Final = 20
+
+BELIEFS: Final = ("no statistics", "statistics", "statistics of an empty line", "plans of an empty database")
+
+NAME: Final = re.compile(r"%\((\w+)\)s")
+EXPLAIN: Final = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) ")
 
 _JOBS: Final = """
 INSERT INTO heavyjobs.jobs (id, kind, version, state, queue, priority, attempts, backoff_seconds, backoff_max_seconds,
@@ -63,6 +69,41 @@ class Noting(Talk):
         return await Talk.ask(self, statement, row, **values)
 
 
+@dataclass(slots=True)
+class Prepared:
+    """Statements of one connection, which keeps their plans as the store's connections do."""
+
+    connection: psycopg.Connection[Any]
+    names: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+    def prepare(self, statement: str) -> sql.Composed:
+        """What executes it, but for the values."""
+        if statement not in self.names:
+            names = self.names[statement] = list(dict.fromkeys(NAME.findall(SQL[statement].decode())))
+            text = NAME.sub(lambda found: f"${names.index(found[1]) + 1}", SQL[statement].decode())
+            self.connection.execute(f"PREPARE {statement} AS {text}".encode())
+        return sql.SQL("EXECUTE {}").format(sql.Identifier(statement))
+
+    def plan(self, statement: str) -> None:
+        """Have it planned as things are, without running it."""
+        execute = self.prepare(statement)
+        nothing = self._values(dict.fromkeys(self.names[statement]), self.names[statement])
+        self.connection.execute(sql.SQL("EXPLAIN ") + execute + nothing)
+
+    def explain(self, statement: str, values: Mapping[str, object]) -> Plan:
+        """The statement with these values, planned as a prepared one is, and undone."""
+        execute = self.prepare(statement) + self._values(values, self.names[statement])
+        with self.connection.transaction(force_rollback=True):
+            answer = self.connection.execute(EXPLAIN + execute).fetchone()
+        assert answer is not None
+        return _plan(answer[0][0]["Plan"])
+
+    @staticmethod
+    def _values(values: Mapping[str, object], names: list[str]) -> sql.Composable:
+        given = sql.SQL(", ").join(sql.Literal(values[name]) for name in names)
+        return sql.SQL(" ({})").format(given) if names else sql.SQL("")
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a statement did, by the word of EXPLAIN ANALYZE."""
@@ -84,19 +125,36 @@ class Scene:
     held: list[Claimed]
 
 
-@pytest.fixture(scope="module", params=["no statistics", "statistics", "statistics of an empty line"])
-def history(postgres: PostgresServer, postgres_template: str, request: pytest.FixtureRequest) -> Iterator[tuple[str, UUID]]:
+@dataclass(frozen=True, slots=True)
+class History:
+    """A database with a past."""
+
+    url: str
+    session: UUID
+    prepared: Prepared
+
+
+@pytest.fixture(
+    scope="module", params=["no statistics", "statistics", "statistics of an empty line", "plans of an empty database"]
+)
+def history(postgres: PostgresServer, postgres_template: str, request: pytest.FixtureRequest) -> Iterator[History]:
     """A database with a long past, all of it of one session."""
     session = new_id()
-    with postgres.database(template=postgres_template) as url:
-        with psycopg.connect(url, autocommit=True) as connection:
-            _fill(connection, session, believing=request.param)
-        yield url, session
+    with postgres.database(template=postgres_template) as url, psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(SQL["settings"], {"timeout": "10000", "idle": "10000"})
+        connection.execute("SET idle_session_timeout = 0")
+        prepared = Prepared(connection)
+        _fill(prepared, session, believing=request.param)
+        yield History(url, session, prepared)
 
 
-def _fill(connection: psycopg.Connection, session: UUID, *, believing: str) -> None:
+def _fill(prepared: Prepared, session: UUID, *, believing: str) -> None:
+    connection = prepared.connection
     for table in ("jobs", "invocations", "logs"):
         connection.execute(sql.SQL("ALTER TABLE heavyjobs.{} SET (autovacuum_enabled = off)").format(sql.Identifier(table)))
+    if believing == "plans of an empty database":
+        for statement in SQL:
+            prepared.plan(statement)
     connection.execute(_JOBS, {"kind": "demo.past", "state": "succeeded", "count": HISTORY})
     connection.execute(_INVOCATIONS, {"session": session})
     connection.execute(_LOGS)
@@ -108,8 +166,8 @@ def _fill(connection: psycopg.Connection, session: UUID, *, believing: str) -> N
 
 
 @pytest.fixture
-async def scene(history: tuple[str, UUID]) -> AsyncIterator[Scene]:
-    url, session = history
+async def scene(history: History) -> AsyncIterator[Scene]:
+    url, session = history.url, history.session
     async with PostgresStore(url, StoreOptions()) as store:
         await store.register(replace(new_session(), id=session))
         await submit(store, *(new_job() for _ in range(TAKEN)))
@@ -123,19 +181,17 @@ async def scene(history: tuple[str, UUID]) -> AsyncIterator[Scene]:
 
 
 @pytest.fixture
-async def explain(scene: Scene) -> AsyncIterator[Explain]:
+async def explain(scene: Scene, history: History) -> AsyncIterator[Explain]:
     """Does something, undoes it, and explains one of its statements as it would have run."""
-    with psycopg.connect(scene.url, autocommit=True) as connection:
-        connection.execute(SQL["settings"], {"timeout": "10000", "idle": "10000"})
-        async with await psycopg.AsyncConnection.connect(scene.url, autocommit=True) as own:
+    async with await psycopg.AsyncConnection.connect(scene.url, autocommit=True) as own:
 
-            async def explained(statement: str, work: Callable[[Talk], Awaitable[object]]) -> Plan:
-                talk = Noting(own, notify=False)
-                async with own.transaction(force_rollback=True):
-                    await work(talk)
-                return _explain(connection, statement, talk.asked[statement])
+        async def explained(statement: str, work: Callable[[Talk], Awaitable[object]]) -> Plan:
+            talk = Noting(own, notify=False)
+            async with own.transaction(force_rollback=True):
+                await work(talk)
+            return history.prepared.explain(statement, talk.asked[statement])
 
-            yield explained
+        yield explained
 
 
 async def test_a_claim_looks_at_what_it_takes_however_many_jobs_there_are(scene: Scene, explain: Explain) -> None:
@@ -253,31 +309,15 @@ async def test_briefs_and_logs_are_found_by_key(scene: Scene, explain: Explain) 
     assert rows.walked <= 10
 
 
-def _explain(connection: psycopg.Connection[Any], statement: str, values: Mapping[str, object]) -> Plan:
-    """The statement with these values, planned as a prepared one is, and undone."""
-    names: list[str] = []
-
-    def numbered(found: re.Match[str]) -> str:
-        if found[1] not in names:
-            names.append(found[1])
-        return f"${names.index(found[1]) + 1}"
-
-    text = re.sub(r"%\((\w+)\)s", numbered, SQL[statement].decode())
-    connection.execute(b"PREPARE explained AS " + text.encode())
-    given = sql.SQL(", ").join(sql.Literal(values[name]) for name in names)
-    execute = sql.SQL("EXECUTE explained ({})").format(given) if names else sql.SQL("EXECUTE explained")
-    with connection.transaction(force_rollback=True):
-        answer = connection.execute(sql.SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) ") + execute).fetchone()
-    connection.execute("DEALLOCATE explained")
-    assert answer is not None
-    nodes = list(_nodes(answer[0][0]["Plan"]))
+def _plan(root: dict[str, Any]) -> Plan:
+    nodes = list(_nodes(root))
     tables = [node for node in nodes if node["Node Type"].endswith("Scan") and "Relation Name" in node]
     walked_whole = {node["Relation Name"] for node in tables if node["Node Type"] == "Seq Scan"}
     assert walked_whole <= {"coordinators"}
     return Plan(
         frozenset(node["Index Name"] for node in nodes if "Index Name" in node),
         walked=sum(round(_walked(node)) for node in tables),
-        buffers=nodes[0]["Shared Hit Blocks"] + nodes[0]["Shared Read Blocks"],
+        buffers=root["Shared Hit Blocks"] + root["Shared Read Blocks"],
     )
 
 

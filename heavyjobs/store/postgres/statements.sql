@@ -169,8 +169,8 @@ SELECT extract(epoch FROM due_at - clock_timestamp())::double precision
 -- until as many fit as there is room. `chosen` goes down the merged line step by step, and takes what fits into what is left of
 -- CPUs, memory and the lines' rooms. Only the chosen are locked: whoever claims at the same time must not find the others
 -- locked. A chosen one that another has locked, or was faster with, comes back with NULLs: ask again, and name it as
--- `passed_over`. `num_nulls` keeps the planner from finding the chosen by a walk down the whole line, which it prefers when the
--- line was empty as it last looked.
+-- `passed_over`. `num_nulls(ready_at)` keeps the planner from finding the chosen by a walk down the whole line, which it prefers
+-- when the line was empty as it last looked.
 WITH RECURSIVE mine AS MATERIALIZED (
     SELECT session
       FROM heavyjobs.coordinators
@@ -238,7 +238,7 @@ WITH RECURSIVE mine AS MATERIALIZED (
     SELECT job.id
       FROM chosen
       JOIN heavyjobs.jobs AS job ON job.id = chosen.id
-     WHERE chosen.line > 0 AND num_nulls(job.ready_at) = 0 AND job.queue = ANY (%(queues)s::text[])
+     WHERE chosen.line > 0 AND num_nulls(chosen.id) = 0 AND num_nulls(job.ready_at) = 0 AND job.queue = ANY (%(queues)s::text[])
            AND job.cpus = chosen.needs_cpus AND coalesce(job.memory_bytes, 0) = chosen.needs_bytes
        FOR UPDATE OF job SKIP LOCKED
 ), taken AS (
