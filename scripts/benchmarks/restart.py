@@ -75,7 +75,7 @@ async def _measure(stage: Stage, server: PostgresServer, disk: Disk, report: Rep
             rounds = [await _round(partial(fault, server, proxy, url)) for _ in range(times)]
         shares = [await _share(url, windows, disk, report, name) for windows in rounds]
         lost, total = await _lost(url, fed)
-    report.true(f"  of {total:,} jobs, ended well, each after one invocation", f"all but {lost:,}", good=lost == 0)
+    report.true(f"{name}: of {total:,} jobs, ended well, each after one invocation", f"all but {lost:,}", good=lost == 0)
     return statistics.median(shares)
 
 
