@@ -160,11 +160,25 @@ def status_line(status: Any) -> str:
         return value_text("", status)
     named = cast("dict[str, Any]", status)
     if (progress := progress_of(named)) is None:
+        if line := _without_total(named):
+            return line
         return ", ".join(f"{safe(name)} {value_text(name, value)}" for name, value in named.items() if value not in (None, ""))
     done, total = progress
     return _GAP.join(
         [safe(text) for text in (_phase(named), f"{100 * done / total:.0f} %", *_details(named, done, total)) if text]
     )
+
+
+def _without_total(status: Mapping[str, Any]) -> str:
+    """Of work whose end is not known yet: `probing`, or `reading   23.4 GiB   71.0 MiB/s`; empty for other statuses."""
+    match status:
+        case {"phase": str() as phase, "unit": str(), "done": int() | float() as done} if phase and set(status) <= _PROGRESS:
+            return _GAP.join(safe(text) for text in (phase, *_details(status, done, 0)[0 if done else 1 :]) if text)
+        case _:
+            return ""
+
+
+_PROGRESS: Final = {"phase", "done", "total", "unit", "rate", "left_seconds", "item"}
 
 
 def _phase(status: Mapping[str, Any]) -> str:

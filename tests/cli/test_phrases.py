@@ -28,6 +28,12 @@ from heavyjobs.model import Bill
         ({"done": 0.5, "total": 2, "rate": 0.25}, "25 %   0.5 of 2   0.2/s"),
         ({"done": 0, "total": 0}, "done 0, total 0"),
         ({"done": 5, "total": None, "phase": "reading"}, "done 5, phase reading"),
+        ({"phase": "probing", "done": 0, "total": None, "unit": "bytes", "rate": 0.0}, "probing"),
+        (
+            {"phase": "reading", "done": 2048, "total": 0, "unit": "bytes", "rate": 1024.0, "item": "a"},
+            "reading   2.0 KiB   1.0 KiB/s   a",
+        ),
+        ({"phase": "reading", "done": 1, "unit": "bytes", "mood": "good"}, "phase reading, done 1, unit bytes, mood good"),
         ({"degrees": 220, "wait_seconds": 90}, "degrees 220, wait_seconds 1 min 30 s"),
         ({"phase": "\x1b[2J", "done": 1, "total": 2}, "␛[2J   50 %   1 of 2"),
         ("half", "half"),
