@@ -224,7 +224,9 @@ def test_an_exception_ends_it_and_passes(error: type[BaseException]) -> None:
     assert gone(pids[0])
 
 
-def test_a_program_that_obeys_sigterm_is_gone_at_once() -> None:
+def test_a_program_that_obeys_sigterm_is_not_waited_for_any_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "TERM_SECONDS", 60.0)
+
     with python("import time; print('ready', flush=True); time.sleep(1000)") as lines:
         next(lines)
         began = time.monotonic()
