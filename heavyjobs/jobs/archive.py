@@ -70,7 +70,7 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
     | what can be wrong | error | tried again |
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
-    | no archive, truncated, damaged, encrypted, overlapping entries, data after its end | `Unreadable` | no |
+    | no archive, truncated, damaged, encrypted, contradictory entries, data in front or after its end | `Unreadable` | no |
     | a member with an absolute name, `..`, NUL; a device or FIFO | `Refused` | no |
     | headers or compressed data that need too much memory | `Refused` | no |
     | a name twice, or not Unicode, into a zip; a place that is not open to jobs | `Refused` | no |
