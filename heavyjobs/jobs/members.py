@@ -33,6 +33,7 @@ class Member:
         size: of a file, in bytes; 0 for all else.
         mtime_ns: nanoseconds since 1970. mode: permission bits.
         link: what a symlink says, or the name of the file that a hard link is another name of.
+        sparse: whether a file was stored without its long runs of zeros; its bytes have them all the same.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Member:
     mtime_ns: int = 0
     mode: int = 0o644
     link: str = ""
+    sparse: bool = False
 
 
 class Data(Protocol):
