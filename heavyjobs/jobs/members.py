@@ -7,11 +7,14 @@ archive ─▶ readers.py ──┴─▶ (Member, its bytes) ... ───┴�
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
 from heavyjobs.jobs.trouble import Refused, shown, stop
+
+REPRODUCIBLE_TIME: Final = 315532800
+"""1980-01-01 in UTC, the first that a zip can say."""
 
 _DRIVE: Final = re.compile(r"[A-Za-z]:[\\/]")
 _SEPARATORS: Final = re.compile(r"[/\\]")
@@ -49,6 +52,12 @@ class Data(Protocol):
     """The bytes of a file that comes."""
 
     def read(self, size: int, /) -> bytes: ...
+
+
+def reproducible(member: Member) -> Member:
+    """The same member without what differs between two checkouts of the same files."""
+    is_open = member.sort is not Sort.FILE or member.mode & 0o100
+    return replace(member, mtime_ns=REPRODUCIBLE_TIME * 10**9, mode=0o755 if is_open else 0o644)
 
 
 def safe_name(raw: str, *, archive: str) -> str:
