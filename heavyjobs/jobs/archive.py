@@ -11,7 +11,7 @@ from pydantic import Field
 from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.codecs import format_in
-from heavyjobs.jobs.members import Member, Sort
+from heavyjobs.jobs.members import Member, Sort, reproducible
 from heavyjobs.jobs.new_archive import Archived, NewArchive, copy_data, writing_output
 from heavyjobs.jobs.places import source_file, source_path
 from heavyjobs.jobs.progress import Progress
@@ -26,6 +26,10 @@ class Pack(Job[Archived, Progress, Trouble], kind="archive.pack"):
 
     A folder keeps its own name as the first folder in the archive. Modes, times and links are kept; symlinks are stored as they
     are and never followed. An archive that is written into the folder it packs leaves itself out.
+
+    With `reproducible`, folders with equal names and bytes in them become equal archives, byte for byte, with the same releases
+    of Python and the compressors: all times are 1980-01-01, of permissions only the owner's right to execute counts, and hard
+    links are stored as files of their own.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
@@ -43,6 +47,7 @@ class Pack(Job[Archived, Progress, Trouble], kind="archive.pack"):
     target: Place
     exclude: list[str] = Field(default=[], description="name patterns to leave out, like .git or *.tmp")
     overwrite: bool = False
+    reproducible: bool = Field(default=False, description="equal files become equal archives, without times and permissions")
 
     config = JobConfig(timeout=None, memory=None)
 
@@ -52,11 +57,15 @@ class Pack(Job[Archived, Progress, Trouble], kind="archive.pack"):
             with writing_output(ctx, self.target, overwrite=self.overwrite) as new:
                 root = Path(os.path.realpath(source))
                 tree = Tree(
-                    root, name=source.name or "root", without=new.own_paths, exclude=self.exclude, hardlinks=new.holds_hardlinks
+                    root,
+                    name=source.name or "root",
+                    without=new.own_paths,
+                    exclude=self.exclude,
+                    hardlinks=new.holds_hardlinks and not self.reproducible,
                 )
                 new.start("packing", total=tree.measure().bytes)
                 for member, data in tree.members():
-                    new.add(member, data, new.meter.add)
+                    new.add(reproducible(member) if self.reproducible else member, data, new.meter.add)
                 new.skipped = tree.skipped
             return new.archived()
 
@@ -70,7 +79,7 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
     | what can be wrong | error | tried again |
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
-    | no archive, truncated, damaged, encrypted, overlapping entries, data after its end | `Unreadable` | no |
+    | no archive, truncated, damaged, encrypted, contradictory entries, data in front or after its end | `Unreadable` | no |
     | a member with an absolute name, `..`, NUL; a device or FIFO | `Refused` | no |
     | headers or compressed data that need too much memory | `Refused` | no |
     | a name twice, or not Unicode, into a zip; a place that is not open to jobs | `Refused` | no |

@@ -70,7 +70,7 @@ class ListArchive(Job[Listed, Progress, Trouble], kind="archive.list"):
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
     | the source changes while it is read | `SourceChanged` | yes |
-    | no archive, truncated, damaged, encrypted, overlapping or contradictory entries, data after its end | `Unreadable` | no |
+    | no archive, truncated, damaged, encrypted, contradictory entries, data in front or after its end | `Unreadable` | no |
     | a member with an absolute name, `..`, NUL; a device or FIFO | `Refused` | no |
     | headers or compressed data that need too much memory; a place that is not open to jobs | `Refused` | no |
     | the package for zstd is missing here | `NotInstalled` | yes |

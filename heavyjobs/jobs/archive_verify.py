@@ -56,7 +56,7 @@ class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
     | the source changes while it is read | `SourceChanged` | yes |
-    | no archive, truncated, damaged, encrypted, overlapping or contradictory entries, data after its end | `Unreadable` | no |
+    | no archive, truncated, damaged, encrypted, contradictory entries, data in front or after its end | `Unreadable` | no |
     | a hard link to what is no file in the archive; another digest than `sha256` | `Unreadable` | no |
     | a member with an absolute name, `..`, NUL; a device or FIFO | `Refused` | no |
     | headers or compressed data that need too much memory; a place that is not open to jobs | `Refused` | no |

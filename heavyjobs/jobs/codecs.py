@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, Literal, cast
 
 from heavyjobs.jobs.streams import Compression, Damaged, unpacked, zstd
 from heavyjobs.jobs.trouble import Refused, TargetUnusable, Unreadable, stop
+from heavyjobs.jobs.zip_end import is_program_with_zip
 
 ZSTD_LEVEL: Final = 3
 ZSTD_WORKERS: Final = 1
@@ -71,7 +72,8 @@ def format_in(path: Path) -> Format:
     """The format that a file's content shows, whatever its name; what shows none is taken for a plain tar."""
     with path.open("rb") as file:
         start = file.read(6)
-    return next((known for magic, known in _MAGIC if start.startswith(magic)), TAR)
+        known = next((known for magic, known in _MAGIC if start.startswith(magic)), None)
+        return known or (ZIP if is_program_with_zip(file) else TAR)
 
 
 @contextmanager

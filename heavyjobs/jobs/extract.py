@@ -35,7 +35,8 @@ class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
 
     The format is taken from the content. Modes and times are kept, but no setuid, setgid or sticky bits and no permission for
     others to write; owners are not kept. Nothing is written outside of the folder, whatever the archive holds: names are
-    opened component by component and never through a symlink, and links are made last. Archives within stay as they are.
+    opened component by component and never through a symlink, and links are made last. Archives within stay as they are. What a
+    tar stored as sparse gets its holes again; its limits, sums and counts are those of all its bytes.
 
     A crash costs at most 64 MB or 10,000 members: the next attempt reads the archive again, and writes what is missing.
 
@@ -43,7 +44,7 @@ class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
     | the source changes while it is read | `SourceChanged` | yes |
-    | no archive, truncated, damaged, encrypted, overlapping or contradictory entries, data after its end | `Unreadable` | no |
+    | no archive, truncated, damaged, encrypted, contradictory entries, data in front or after its end | `Unreadable` | no |
     | a hard link to what is no file in the archive | `Unreadable` | no |
     | an absolute name, `..`, NUL; a device or FIFO; a name too long or too deep | `Refused` | no |
     | headers or compressed data that need too much memory | `Refused` | no |

@@ -20,7 +20,7 @@ from heavyjobs.jobs.limits import Limits
 from heavyjobs.jobs.links import symlink_fault
 from heavyjobs.jobs.members import Data, Member, Sort
 from heavyjobs.jobs.names import Names
-from heavyjobs.jobs.new_folder import NewFolder, keep_metadata, write_all
+from heavyjobs.jobs.new_folder import NewFolder, keep_metadata, write_all, write_sparse
 from heavyjobs.jobs.places import CHUNK_BYTES
 from heavyjobs.jobs.progress import Meter
 from heavyjobs.jobs.readers import Reading
@@ -149,10 +149,11 @@ class Extraction:
         part = self._folder.reopen(member.name, "r+b") if number == done and offset else None
         if part is None or not self._pass_over(part, data, offset, digest.update):
             part, offset = self._folder.create(member.name), 0
+        write = write_sparse if member.sparse else write_all
         with part as file:
             while chunk := data.read(CHUNK_BYTES):
                 self._count(len(chunk))
-                write_all(file, chunk)
+                write(file, chunk)
                 digest.update(chunk)
                 offset += len(chunk)
                 self._unkept_bytes += len(chunk)

@@ -7,11 +7,14 @@ archive ─▶ readers.py ──┴─▶ (Member, its bytes) ... ───┴�
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
 from heavyjobs.jobs.trouble import Refused, shown, stop
+
+REPRODUCIBLE_TIME: Final = 315532800
+"""1980-01-01 in UTC, the first that a zip can say."""
 
 _DRIVE: Final = re.compile(r"[A-Za-z]:[\\/]")
 _SEPARATORS: Final = re.compile(r"[/\\]")
@@ -33,6 +36,7 @@ class Member:
         size: of a file, in bytes; 0 for all else.
         mtime_ns: nanoseconds since 1970. mode: permission bits.
         link: what a symlink says, or the name of the file that a hard link is another name of.
+        sparse: whether a file was stored without its long runs of zeros; its bytes have them all the same.
     """
 
     name: str
@@ -41,12 +45,19 @@ class Member:
     mtime_ns: int = 0
     mode: int = 0o644
     link: str = ""
+    sparse: bool = False
 
 
 class Data(Protocol):
     """The bytes of a file that comes."""
 
     def read(self, size: int, /) -> bytes: ...
+
+
+def reproducible(member: Member) -> Member:
+    """The same member without what differs between two checkouts of the same files."""
+    is_open = member.sort is not Sort.FILE or member.mode & 0o100
+    return replace(member, mtime_ns=REPRODUCIBLE_TIME * 10**9, mode=0o755 if is_open else 0o644)
 
 
 def safe_name(raw: str, *, archive: str) -> str:

@@ -23,6 +23,9 @@ _FOLDER_MODE: Final = 0o755
 _MODES: Final = 0o755
 """The permissions that are kept: no setuid, setgid or sticky, and others never write."""
 
+HOLE_BYTES: Final = 64 << 10
+"""What is looked at together: a hole is at least as long."""
+
 _OWNERS: Final = 0o700
 """What the owner of a folder can always do, removing it among others."""
 
@@ -151,6 +154,16 @@ def write_all(file: FileIO, data: bytes) -> None:
         left = memoryview(data)[written:]
         while left:
             left = left[file.write(left) :]
+
+
+def write_sparse(file: FileIO, data: bytes) -> None:
+    """Write every byte, long runs of zeros as holes; the file is as long as it should be after each call."""
+    for at in range(0, len(data), HOLE_BYTES):
+        piece = data[at : at + HOLE_BYTES]
+        if piece.count(0) == len(piece):
+            file.truncate(file.seek(len(piece), os.SEEK_CUR))
+        else:
+            write_all(file, piece)
 
 
 def _opened(part: str, within: int) -> int:

@@ -151,6 +151,7 @@ def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, where: str) -> Iterator
         mtime_ns=_mtime_ns(info),
         mode=stat.S_IMODE(info.mode),
         link=link,
+        sparse=info.issparse(),
     )
     file = tar.extractfile(info) if sort is Sort.FILE else None
     yield member, None if file is None else _Checked(file, f"{where}, member {shown(name)!r}")

@@ -14,7 +14,8 @@ from typing import BinaryIO, Final, NoReturn
 
 from heavyjobs.jobs.members import Data, Member, Sort, name_fault, safe_name
 from heavyjobs.jobs.trouble import Refused, Unreadable, shown, stop
-from heavyjobs.jobs.zip_headers import DIRECTORY_MAX_BYTES, check_headers, directory_bytes
+from heavyjobs.jobs.zip_end import read_end
+from heavyjobs.jobs.zip_headers import DIRECTORY_MAX_BYTES, check_headers
 
 LINK_MAX_BYTES: Final = 64 << 10
 AGAIN: Final = "fetch or make the archive again"
@@ -30,15 +31,22 @@ def open_zip(file: BinaryIO, *, where: str) -> zipfile.ZipFile:
     """Read the directory of a zip file.
 
     Raises:
-        Stopped: Refused, when it is too large; Unreadable, when there is none, its entries overlap, or it is not what stands
-            before the data.
+        Stopped: Refused, when it is too large; Unreadable, when there is none or several, bytes stand before or after the
+            archive, its entries overlap, or it is not what stands before the data.
     """
-    if directory_bytes(file) > DIRECTORY_MAX_BYTES:
+
+    def wrong(what: str) -> NoReturn:
+        stop(Unreadable, what, where=where, would_do=AGAIN)
+
+    end = read_end(file, fault=wrong)
+    if end.bytes > DIRECTORY_MAX_BYTES:
         stop(Refused, "a directory that would fill the memory", where=where, would_do="pack fewer members into one archive")
     try:
         opened = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, struct.error) as error:
-        stop(Unreadable, f"is no zip archive, or a damaged or truncated one: {error}", where=where, would_do=AGAIN)
+        wrong(f"is no zip archive, or a damaged or truncated one: {error}")
+    if len(opened.infolist()) != end.entries:
+        wrong(f"has {len(opened.infolist())} entries in its directory, and {end.entries} by its end")
 
     def fault(info: zipfile.ZipInfo, what: str) -> NoReturn:
         stop(Unreadable, f"{shown(info.filename)!r} {what}", where=where, would_do="do not trust this archive")

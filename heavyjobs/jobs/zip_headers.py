@@ -1,8 +1,9 @@
 """What the directory of a zip file says, held against what stands before each member's data.
 
-Readers that believe the one, and readers that believe the other, would see different archives; and entries that share bytes
-unpack to far more than the file could hold (David Fifield, 2019). `zipfile` compares the names only, and some supported Pythons
-extract what overlaps.
+Readers that believe the one, and readers that believe the other, would see different archives; so would those that read from
+the front, where an entry lies between two members that the directory does not name. Entries that share bytes unpack to far more
+than the file could hold (David Fifield, 2019). `zipfile` compares the names only, and some supported Pythons extract what
+overlaps.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ DICTIONARY_MAX_BYTES: Final = 128 << 20
 DIRECTORY_MAX_BYTES: Final = 128 << 20
 """Of the directory, which is held in memory, ten times as large: for more than a million members."""
 
-_END: Final = struct.Struct("<4s8xII")
-_END_ROOM_BYTES: Final = 22 + 0xFFFF
-"""The end record, and the longest comment after it."""
-_END64_LOCATOR_BYTES: Final = 20
-_END64: Final = struct.Struct("<4s36xQ")
+GAP_MAX_BYTES: Final = 16 << 20
+"""Between two members, or the last one and the directory: what sums, alignment and Android's signatures need."""
+
+_LOCAL_MARK: Final = b"PK\3\4"
 _LOCAL_HEADER: Final = struct.Struct("<4sHHHHHIIIHH")
 _LZMA_PROPERTIES_BYTES: Final = 9
 _ENCRYPTED: Final = 0x1
+_UTF8: Final = 0x800
 _SIZES_FOLLOW: Final = 0x8
 _IN_EXTRA: Final = 0xFFFFFFFF
 """Instead of a size: it stands in the zip64 field."""
@@ -34,45 +35,54 @@ _IN_EXTRA: Final = 0xFFFFFFFF
 Fault = Callable[[zipfile.ZipInfo, str], NoReturn]
 
 
-def directory_bytes(file: BinaryIO) -> int:
-    """How long the directory says it is, in the record at the end; 0 where there is none (appnote 4.3.14, 4.3.16)."""
-    size = os.fstat(file.fileno()).st_size
-    start = max(size - _END_ROOM_BYTES - _END64_LOCATOR_BYTES, 0)
-    tail = os.pread(file.fileno(), size - start, start)
-    at = tail.rfind(b"PK\5\6")
-    if not 0 <= at <= len(tail) - _END.size:
-        return 0
-    _, length, _ = _END.unpack_from(tail, at)
-    locator = tail[max(at - _END64_LOCATOR_BYTES, 0) : at]
-    if locator[:4] != b"PK\6\7" or len(locator) < _END64_LOCATOR_BYTES:
-        return int(length)
-    record = os.pread(file.fileno(), _END64.size, min(int.from_bytes(locator[8:16], "little"), size))
-    return int(_END64.unpack(record)[1]) if record[:4] == b"PK\6\6" and len(record) == _END64.size else int(length)
-
-
 def check_headers(opened: zipfile.ZipFile, file: BinaryIO, *, fault: Fault) -> None:
     """Call `fault` with a member and what is wrong with it, in the order in which members lie in the file."""
-    end = 0
+    end, last = 0, None
     for info in sorted(opened.infolist(), key=lambda info: info.header_offset):
-        if info.header_offset < end:
-            fault(info, "overlaps another member")
-        header = os.pread(file.fileno(), _LOCAL_HEADER.size, info.header_offset)
-        if len(header) < _LOCAL_HEADER.size:
-            fault(info, "lies beyond the end of the file")
-        fields = _LOCAL_HEADER.unpack(header)
-        if what := _contradiction(info, fields):
+        if what := _between(file, end, info.header_offset):
             fault(info, what)
-        start = info.header_offset + _LOCAL_HEADER.size + fields[9] + fields[10]
-        end = start + info.compress_size
-        if info.compress_type == zipfile.ZIP_LZMA and _dictionary_bytes(file, start) > DICTIONARY_MAX_BYTES:
-            fault(info, "needs too much memory to be unpacked")
+        end, last = _end_of(info, file, fault), info
         if end > opened.start_dir:
             fault(info, "overlaps the directory")
+    if last is not None and (what := _between(file, end, opened.start_dir)):
+        fault(last, what)
+
+
+def _between(file: BinaryIO, end: int, start: int) -> str | None:
+    """What is wrong with the bytes between a member and what comes next; none may stand in front of the first."""
+    length = start - end
+    if length < 0:
+        return "overlaps another member"
+    if not end and length:
+        return f"is the first, and has {length} bytes in front of it that are none of the archive"
+    if length < _LOCAL_HEADER.size:
+        return None
+    if length > GAP_MAX_BYTES:
+        return f"has {length} bytes beside it that are none of the archive"
+    hides = _LOCAL_MARK in os.pread(file.fileno(), length, end)
+    return "has another beside it that the directory does not name" if hides else None
+
+
+def _end_of(info: zipfile.ZipInfo, file: BinaryIO, fault: Fault) -> int:
+    """Where the data of a member end, whose header says what the directory says."""
+    name = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
+    header = os.pread(file.fileno(), _LOCAL_HEADER.size + len(name), info.header_offset)
+    if len(header) < _LOCAL_HEADER.size:
+        fault(info, "lies beyond the end of the file")
+    fields = _LOCAL_HEADER.unpack_from(header)
+    if what := _contradiction(info, fields):
+        fault(info, what)
+    if fields[9] != len(name) or header[_LOCAL_HEADER.size :] != name:
+        fault(info, "has two names, by its two headers")
+    start: int = info.header_offset + _LOCAL_HEADER.size + fields[9] + fields[10]
+    if info.compress_type == zipfile.ZIP_LZMA and _dictionary_bytes(file, start) > DICTIONARY_MAX_BYTES:
+        fault(info, "needs too much memory to be unpacked")
+    return start + info.compress_size
 
 
 def _contradiction(info: zipfile.ZipInfo, fields: tuple[bytes, int, int, int, int, int, int, int, int, int, int]) -> str | None:
     mark, _, flags, method, _, _, crc, compressed, size, _, _ = fields
-    if mark != b"PK\3\4":
+    if mark != _LOCAL_MARK:
         return "has no header where the directory says"
     if method != info.compress_type or (flags ^ info.flag_bits) & _ENCRYPTED:
         return "is stored in two ways, by its two headers"
