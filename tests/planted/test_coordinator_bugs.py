@@ -167,6 +167,11 @@ def deaf_observers(seed: int) -> Report:
     return stage_plot(plots.deaf_observers, seed)
 
 
+def unheard_claims(seed: int) -> Report:
+    jobs = [Script([["work", seconds]], lane=True) for seconds in (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)]
+    return rehearse([*jobs, *jobs], seed=seed, plot=plots.unheard_claims)
+
+
 def floods(seed: int) -> Report:
     """Many, for it shows where the end of one is read together with its last line."""
     flooding = [Script([["log", 5], ["flood"]], lane=True) for _ in range(12)]
@@ -194,8 +199,8 @@ BUGS: Final = {
     "a lapsed lease that nobody looks at": Bug("lease.Lease.look", lapse_that_nobody_sees, liveness),
     "silence judged while own ticks fail": Bug("silence.Silence.look", silence_that_outlives_own_deafness, deaf_observers),
     "silence counted since the first sight": Bug("silence.Silence.look", silence_since_first_seen, safety),
-    "a claim whose answer was lost is not looked for": Bug("claiming.Claiming._adopt", nothing_adopted, liveness),
-    "a job that has just ended is adopted": Bug("dispatch.Dispatch.adopt", adopted_although_settled, safety),
+    "a claim whose answer was lost is not looked for": Bug("claiming.Claiming._adopt", nothing_adopted, unheard_claims),
+    "a job that has just ended is adopted": Bug("dispatch.Dispatch.adopt", adopted_although_settled, unheard_claims),
     "cancels heard by wake-up alone": Bug("ticking.Ticking._heed", cancels_heard_by_wake_up_alone, liveness),
     "due jobs promoted by wake-up alone": Bug("session.Work._schedule", due_jobs_promoted_by_wake_up_alone, liveness),
     "a drain that hands nothing back": Bug("dispatch.Dispatch.hand_back", drained_without_handing_back, liveness),

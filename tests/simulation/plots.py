@@ -17,6 +17,9 @@ Plot: TypeAlias = Callable[[World, Sequence[Host], Network], None]
 BEGINS_AFTER_SECONDS: Final = 6.0
 """By then there are jobs everywhere, and all know each other."""
 
+UNHEARD_SECONDS: Final = 20.0
+"""Long enough for several claims, between which more and more patience is had."""
+
 
 def late_last_words(world: World, hosts: Sequence[Host], network: Network) -> None:
     """One host's clock is too slow, the others' are too fast; a tick is answered as late as it waits, then it is cut off."""
@@ -35,6 +38,12 @@ def deaf_observers(world: World, hosts: Sequence[Host], _network: Network) -> No
     for other in others:
         stops_after = BEGINS_AFTER_SECONDS + world.between(1.0, 2.0)
         world.after(stops_after, _stop, world, other, LISTENING_SECONDS + world.between(0.5, 5.0))
+
+
+def unheard_claims(world: World, _hosts: Sequence[Host], network: Network) -> None:
+    """For some time no answer to a claim is heard, and what a session holds it hears late: jobs have ended meanwhile."""
+    network.fates = {"claim": ("lost answer", Fault.LOST_ANSWER), "held": ("slow answer", Fault.SLOW)}
+    world.after(UNHEARD_SECONDS, setattr, network, "fates", {})
 
 
 def _cut_off(world: World, host: Host) -> None:

@@ -83,12 +83,12 @@ def simulate(seed: int, mode: Mode) -> Report:
         return stage.report(seed, mode)
 
 
-def rehearse(scripts: Sequence[Script], *, seed: int = 0) -> Report:
-    """Run these jobs on one host where nothing goes wrong, until all have ended or should have."""
+def rehearse(scripts: Sequence[Script], *, seed: int = 0, plot: Plot | None = None) -> Report:
+    """Run these jobs on one host where nothing goes wrong but by the plot, until all have ended or should have."""
     with _world(f"rehearsal {seed}") as world:
         stage = Stage(world, hosts=1)
         try:
-            stage.run_quietly(scripts)
+            stage.run_quietly(scripts, plot)
             stage.checks.at_the_end(settled=True)
         finally:
             stage.bury()
@@ -201,8 +201,10 @@ class Stage:
         self._world.run(now + 45.0)
         self._world.run(now + SETTLING_SECONDS, done=self._all_settled)
 
-    def run_quietly(self, scripts: Sequence[Script]) -> None:
-        """These jobs and nothing else."""
+    def run_quietly(self, scripts: Sequence[Script], plot: Plot | None) -> None:
+        """These jobs and nothing else, but for the plot."""
+        if plot:
+            plot(self._world, self._hosts, self._network)
         for host in self._hosts:
             host.start()
         for script in scripts:

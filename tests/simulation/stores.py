@@ -7,9 +7,9 @@ process that asked for it is by then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self, TypeAlias, cast
 
 from heavyjobs.errors import HeavyjobsError, StoreUnavailable
@@ -55,6 +55,7 @@ class Network:
 
     Attributes:
         last_word_patience: how late such an answer comes, in parts of the time after which a call is given up.
+        fates: what becomes of every call of a verb, whatever the probabilities say.
     """
 
     refused: float = 0.0
@@ -70,6 +71,7 @@ class Network:
     listener_lost: float = 0.0
     hints: bool = True
     siege: bool = False
+    fates: Mapping[str, tuple[str, Fault]] = field(default_factory=dict[str, tuple[str, Fault]])
 
 
 class Reached:
@@ -131,6 +133,10 @@ class Reached:
 
     def _fate(self, verb: str) -> str | None:
         network, at = self._network, self._world.random.random()
+        if certain := network.fates.get(verb):
+            fate, kind = certain
+            self._world.inject(kind, self._loop.name, verb)
+            return fate
         spared = network.siege and not self._loop.computer.besieged
         for fate, probability, kind in (
             ("refused", network.refused, Fault.REFUSED),

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from heavyjobs.slots.process import WorkerProcess
+from tests.simulation.faults import Fault
 from tests.simulation.machines import Worker
+from tests.simulation.plots import unheard_claims
 from tests.simulation.scripts import Script
 from tests.simulation.simulation import Mode, rehearse, simulate
 from tests.simulation.world import told
@@ -61,6 +63,17 @@ def test_a_lane_is_read_again_after_a_job_that_flooded_it_has_ended() -> None:
 
     assert not report.broken
     assert report.ended == {"succeeded": 4}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_jobs_whose_claims_nobody_heard_of_run_once_each(seed: int) -> None:
+    jobs = [Script([["work", seconds]], lane=True) for seconds in (0.5, 2.0, 4.0) * 4]
+
+    report = rehearse(jobs, seed=seed, plot=unheard_claims)
+
+    assert not report.broken
+    assert report.ended == {"succeeded": 12}
+    assert report.faults[Fault.LOST_ANSWER]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@
 -- once, so that an index can be searched with it.
 --
 -- A queue's statistics are always out of date, so three things are said for the planner's sake alone: `num_nulls(…) = 0` makes
--- it expect few rows of a batch, and look each up by its key; `session IS NOT DISTINCT FROM` is `=` without its index, for a
--- claim is found by its job, never by walking all that its session ever held; `settings` leave it no way but by an index.
+-- it expect few rows of a batch, and look each up by its key; `IS NOT DISTINCT FROM` is `=` without its index, for a claim is
+-- found by its job, never by walking all that its session ever held, and a child that is named by its id, never by walking its
+-- siblings; `settings` leave it no way but by an index.
 
 -- name: schema_exists
 -- Whether any migration has run here.
@@ -423,11 +424,12 @@ WITH RECURSIVE family (id) AS (
     SELECT child.id
       FROM family
       JOIN heavyjobs.jobs AS child ON child.parent = family.id
+     WHERE num_nulls(family.id) = 0
 ), live AS MATERIALIZED (
     SELECT job.id
       FROM family
       JOIN heavyjobs.jobs AS job ON job.id = family.id
-     WHERE job.state IN ('scheduled', 'ready', 'running')
+     WHERE num_nulls(family.id) = 0 AND job.state IN ('scheduled', 'ready', 'running')
      ORDER BY job.depth, job.id
        FOR UPDATE OF job
 ), changed AS (
@@ -442,7 +444,7 @@ WITH RECURSIVE family (id) AS (
            cancel_grace_seconds = CASE WHEN job.state = 'running'
                                        THEN coalesce(%(grace)s::double precision, job.cancel_grace_seconds) END
       FROM live
-     WHERE job.id = live.id AND job.state IN ('scheduled', 'ready', 'running')
+     WHERE num_nulls(live.id) = 0 AND job.id = live.id AND job.state IN ('scheduled', 'ready', 'running')
     RETURNING job.id, job.state, job.session
 )
 SELECT coalesce(named.id, changed.id) AS job, changed.state, changed.session
@@ -454,7 +456,7 @@ SELECT coalesce(named.id, changed.id) AS job, changed.state, changed.session
 -- there are none, no row when the claim is lost.
 SELECT child.id
   FROM heavyjobs.jobs AS parent
-  LEFT JOIN heavyjobs.jobs AS child ON child.parent = parent.id AND child.id = ANY (%(jobs)s::uuid[])
+  LEFT JOIN heavyjobs.jobs AS child ON child.parent IS NOT DISTINCT FROM parent.id AND child.id = ANY (%(jobs)s::uuid[])
  WHERE parent.id = %(parent)s AND parent.claim = %(claim)s AND parent.state = 'running' AND parent.session = %(session)s
    FOR NO KEY UPDATE OF parent;
 
