@@ -31,6 +31,8 @@ class Delivery:
         StorageFailed: the place cannot be asked.
     """
 
+    resumable: Final = False
+
     def __init__(self, place: Storage, key: str, *, text: str, workspace: Path, claim: ClaimKey, replace: bool) -> None:
         self._place: Final = place
         self._key: Final = key
