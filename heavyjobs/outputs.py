@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import ClassVar, Final, Protocol, TypeVar
 
 from typing_extensions import override
 
@@ -82,7 +82,7 @@ class Staged:
         WorkError: the folder for it is missing, or its name is too long.
     """
 
-    resumable: Final = True
+    resumable: ClassVar[bool] = True
 
     def __init__(self, target: Path, *, claim: ClaimKey, replace: bool) -> None:
         self._target: Final = target
@@ -161,13 +161,11 @@ class Staged:
 class Publishable(Protocol):
     """What `Staged` is, wherever it leads."""
 
-    @property
-    def output(self) -> Output: ...
+    resumable: ClassVar[bool]
+    """Whether another invocation can find what this one leaves."""
 
     @property
-    def resumable(self) -> bool:
-        """Whether another invocation can find what this one leaves."""
-        ...
+    def output(self) -> Output: ...
 
     def begin(self, *, resume: bool) -> None: ...
 
