@@ -18,7 +18,7 @@ from uuid import UUID
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from heavyjobs import events, outputs, programs
+from heavyjobs import events, foresight, outputs, programs
 from heavyjobs.errors import FailRequested, JobCancelled, JobDead, JobDefinitionError, UsageError
 from heavyjobs.locations import Locations
 from heavyjobs.model import (
@@ -57,6 +57,11 @@ E2 = TypeVar("E2", default=Never)
 
 class Link(Protocol):
     """How a context reaches its coordinator."""
+
+    @property
+    def stop(self) -> events.Stop | None:
+        """Why the job was asked to stop; None when it was not, or nobody said why."""
+        ...
 
     def report(self, status: JsonText) -> None:
         """Send the latest status; returns at once."""
@@ -194,6 +199,15 @@ class _Base(Generic[S, E]):
         self._failure = Failure(text, name, visible(said), retry)
         raise FailRequested(said)
 
+    def runs_again(self, error: BaseException) -> bool:
+        """Whether this job, left by that error, will run again, so that what it has made so far may stay for that.
+
+        Yes when its coordinator drains, or another has it now; after a timeout or a failure that is tried again while attempts
+        are left; and when it was asked to stop and nobody said why. No after a cancel, the last attempt, and what is final.
+        """
+        retry = None if self._failure is None else self._failure.retry
+        return foresight.runs_again(error, stop=self._link.stop, retry=retry, last=self.attempt >= self.attempts)
+
     def resume(self, model: type[M]) -> M | None:
         """The newest checkpoint of any earlier attempt, or None."""
         return None if self._checkpoint is None else model.model_validate_json(self._checkpoint)
@@ -292,9 +306,9 @@ class Context(_Base[S, E]):
         SFTP) it is a file in the workspace, which a clean exit sends, then publishes in one step.
 
         Args:
-            resume: be given what an earlier invocation of this job left when it died, if that lies here: it holds at least
-                what was synced before that invocation's last checkpoint, and perhaps more. Keep `out.begun_by` in the
-                checkpoint; one that has another was of another output.
+            resume: be given what an earlier invocation of this job left, if that lies here: it holds at least what was synced
+                before that invocation's last checkpoint, and perhaps more. Keep `out.begun_by` in the checkpoint; one that has
+                another was of another output. In return an exit by an error leaves it where the job runs again (`runs_again`).
 
         Raises:
             TargetExists: at once when the target is there and `replace` is False, and again instead of replacing one that came
@@ -302,7 +316,11 @@ class Context(_Base[S, E]):
             PathRefused: outside of what the configuration opens.
         """
         return outputs.published(
-            self._stage(target, replace=replace), confirm=self._confirm, shield=self._link.shield, resume=resume
+            self._stage(target, replace=replace),
+            confirm=self._confirm,
+            shield=self._link.shield,
+            resume=resume,
+            stays=self.runs_again,
         )
 
     @contextmanager
@@ -400,8 +418,7 @@ class Context(_Base[S, E]):
 class AsyncContext(_Base[S, E]):
     """What an `async def run` job can do; each verb as in `Context`.
 
-    A request to stop is an `asyncio.CancelledError`, whose one argument says why: `events.CANCELLED` when somebody has
-    cancelled the job, so that it is not tried again.
+    A request to stop is an `asyncio.CancelledError`.
     """
 
     async def checkpoint(self, model: BaseModel) -> None:
@@ -412,14 +429,19 @@ class AsyncContext(_Base[S, E]):
         self, target: str | Path, *, replace: bool = False, resume: bool = False
     ) -> AsyncGenerator[outputs.Output]:
         staged = await outputs.in_thread(self._stage(target, replace=replace))
+        stays = False
         try:
             await outputs.in_thread(lambda: staged.begin(resume=resume))
             yield staged.output
             await outputs.in_thread(staged.sync)
             await self._link.ask_async(events.Confirm())
             await _step(staged, staged.publish)
+        except BaseException as error:
+            stays = resume and staged.resumable and self.runs_again(error)
+            raise
         finally:
-            await _step(staged, staged.discard)
+            if not stays:
+                await _step(staged, staged.discard)
 
     def program(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from loguru import logger
 
@@ -30,6 +30,8 @@ class Delivery:
         TargetExists: at once, when it may not be replaced.
         StorageFailed: the place cannot be asked.
     """
+
+    resumable: ClassVar[bool] = False
 
     def __init__(self, place: Storage, key: str, *, text: str, workspace: Path, claim: ClaimKey, replace: bool) -> None:
         self._place: Final = place

@@ -43,11 +43,19 @@ if TYPE_CHECKING:
 
 
 class HeavyjobsError(Exception):
-    """The root; its text is fit for people: where, what, what would do."""
+    """The root; its text is fit for people: where, what, what would do.
+
+    Attributes:
+        final: trying again is useless: a job that raises it is dead at once.
+    """
+
+    final: bool = False
 
 
 class UsageError(HeavyjobsError):
     """The caller's mistake; nothing was changed, and trying again changes nothing: a job that raises it is dead at once."""
+
+    final = True
 
 
 class ConfigurationError(UsageError):
@@ -209,13 +217,20 @@ class ProgramFailed(WorkError):
 class TargetExists(WorkError):
     """The output is already there and was not to be replaced; it was not touched. A job that raises it is dead at once."""
 
+    final = True
+
 
 class PathRefused(WorkError):
     """A path or location that the configuration does not open to jobs. A job that raises it is dead at once."""
 
+    final = True
+
 
 class CancelRequested(BaseException):
-    """Raised once in the main thread of a job that is to stop: clean up, then let it pass."""
+    """Raised once in the main thread of a job that is to stop: clean up, then let it pass.
+
+    Whether it will run again, so that what it has made may stay for that, says `ctx.runs_again(error)`.
+    """
 
 
 class FailRequested(BaseException):

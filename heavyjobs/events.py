@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Annotated, Final, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -35,8 +35,16 @@ ENDS_MAX: Final = 50
 
 KEY_MAX_BYTES: Final = 500
 
-CANCELLED: Final = "cancel requested"
-"""Why an `async def run` is to stop, when somebody has cancelled its job."""
+
+class Stop(StrEnum):
+    """Why an invocation is asked to stop."""
+
+    CANCEL = "cancel requested"
+    TIMEOUT = "its timeout has passed"
+    MEMORY = "it uses more memory than it may"
+    DRAIN = "this coordinator drains"
+    NEIGHBOUR = "the lane it ran on was ended"
+    LOST = "another coordinator has the job now"
 
 
 Checked: TypeAlias = Annotated[JsonText, AfterValidator(checked)]
@@ -55,7 +63,7 @@ class Code(IntEnum):
     # to the worker
     RUN = 16  # a Run
     ANSWER = 17  # an Answer
-    CANCEL = 18  # lane only: slots are told by a signal
+    CANCEL = 18  # lane only, the body is a Stop: slots are told by a signal, and why through shared memory
     PING = 19
 
 

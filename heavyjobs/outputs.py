@@ -1,8 +1,9 @@
 """Outputs that appear whole or not at all, and only while the claim is held.
 
 Guarantees: what others see at the target is nothing, what was there before, or the finished output; a target that was not to be
-replaced never is. A job that dies leaves one hidden file or folder beside the target, named after its claim (`part_name`):
-its next invocation removes it, or goes on with it. Where there is none, it stays: nothing sweeps yet.
+replaced never is. A job that dies leaves one hidden file or folder beside the target, named after its claim (`part_name`), and
+so does one that runs again and can go on with it: its next invocation does that, or removes it. Where there is none, it stays:
+nothing sweeps yet.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import ClassVar, Final, Protocol, TypeVar
 
 from typing_extensions import override
 
@@ -80,6 +81,8 @@ class Staged:
         TargetExists: at once, when it may not be replaced.
         WorkError: the folder for it is missing, or its name is too long.
     """
+
+    resumable: ClassVar[bool] = True
 
     def __init__(self, target: Path, *, claim: ClaimKey, replace: bool) -> None:
         self._target: Final = target
@@ -158,6 +161,9 @@ class Staged:
 class Publishable(Protocol):
     """What `Staged` is, wherever it leads."""
 
+    resumable: ClassVar[bool]
+    """Whether another invocation can find what this one leaves."""
+
     @property
     def output(self) -> Output: ...
 
@@ -178,25 +184,49 @@ def output(
     confirm: Callable[[], None],
     shield: Shield,
     resume: bool = False,
+    stays: Callable[[BaseException], bool] = lambda _: False,
 ) -> AbstractContextManager[Output]:
-    """What `Context.output` promises of a path on this host; `confirm` raises when the claim is lost."""
-    return published(lambda: Staged(target, claim=claim, replace=replace), confirm=confirm, shield=shield, resume=resume)
+    """What `Context.output` promises of a path on this host; `confirm` raises when the claim is lost.
+
+    Args:
+        stays: whether what is unfinished stays after that error, for an invocation that resumes it.
+    """
+
+    def stage() -> Staged:
+        return Staged(target, claim=claim, replace=replace)
+
+    return published(stage, confirm=confirm, shield=shield, resume=resume, stays=stays)
 
 
 @contextmanager
 def published(
-    stage: Callable[[], Publishable], *, confirm: Callable[[], None], shield: Shield, resume: bool = False
+    stage: Callable[[], Publishable],
+    *,
+    confirm: Callable[[], None],
+    shield: Shield,
+    resume: bool,
+    stays: Callable[[BaseException], bool],
 ) -> Generator[Output]:
     """The same of whatever `stage` makes when the block begins."""
-    staged = stage()
-    with surely(staged.discard, shield=shield):
-        with shield():
-            staged.begin(resume=resume)
-        yield staged.output
-        staged.sync()
-        with shield():
-            confirm()
-            staged.publish()
+    staged, errors = stage(), list[BaseException]()
+
+    def leave() -> None:
+        # Judged each time: what comes during the first may be a request to stop that makes all of it useless.
+        if not (resume and staged.resumable and any(map(stays, errors))):
+            staged.discard()
+
+    with surely(leave, shield=shield):
+        try:
+            with shield():
+                staged.begin(resume=resume)
+            yield staged.output
+            staged.sync()
+            with shield():
+                confirm()
+                staged.publish()
+        except BaseException as error:
+            errors.append(error)
+            raise
 
 
 async def in_thread(fn: Callable[[], T]) -> T:

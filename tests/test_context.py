@@ -74,6 +74,7 @@ class Coordinator:
         self.asked: Final[list[events.Request]] = []
         self.keys: Final[dict[str, UUID]] = {}
         self._ends: Final = ends
+        self.stop: events.Stop | None = None
 
     def report(self, status: JsonText) -> None:
         self.said.append(status)

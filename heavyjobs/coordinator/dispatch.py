@@ -19,8 +19,8 @@ from heavyjobs.coordinator.families import Families
 from heavyjobs.coordinator.invocation import Invocation
 from heavyjobs.coordinator.lease import Lease
 from heavyjobs.coordinator.relay import Relay
-from heavyjobs.coordinator.verdict import Stop
 from heavyjobs.coordinator.wants import Held, held_of
+from heavyjobs.events import Stop
 from heavyjobs.model import Bill, Cause, ClaimKey, Ending, JobState, Move, short_id
 from heavyjobs.slots.pool import LaneKeeper, Pool
 from heavyjobs.slots.process import WorkerProcess

@@ -16,9 +16,9 @@ from typing import Final, Protocol
 
 from heavyjobs import events
 from heavyjobs.coordinator.logbuffer import LogBuffer
-from heavyjobs.coordinator.verdict import Stop, verdict
+from heavyjobs.coordinator.verdict import verdict
 from heavyjobs.coordinator.wants import Held, held_of
-from heavyjobs.events import Ended
+from heavyjobs.events import Ended, Stop
 from heavyjobs.model import Bill, Ending, after
 from heavyjobs.slots.bill import Account, Sample
 from heavyjobs.slots.listener import Death

@@ -9,7 +9,7 @@ from heavyjobs.coordinator import journal
 from heavyjobs.coordinator.dispatch import Dispatch, Spawn
 from heavyjobs.coordinator.invocation import Invocation
 from heavyjobs.coordinator.machine import Machine
-from heavyjobs.coordinator.verdict import Stop
+from heavyjobs.events import Stop
 from heavyjobs.slots.bill import Sample
 from heavyjobs.slots.guardian import Guardian
 

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
-from enum import StrEnum
 
-from heavyjobs.events import CANCELLED, Ended
+from heavyjobs.events import Ended, Stop
 from heavyjobs.model import Bill, Cause, Ending, Policy
 from heavyjobs.slots.listener import Death
 from heavyjobs.units import show_bytes, show_seconds
 from heavyjobs.values import JsonText
-
-
-class Stop(StrEnum):
-    """Why an invocation was asked to stop."""
-
-    CANCEL = CANCELLED
-    TIMEOUT = "its timeout has passed"
-    MEMORY = "it uses more memory than it may"
-    DRAIN = "this coordinator drains"
-    NEIGHBOUR = "the lane it ran on was ended"
-    LOST = "another coordinator has the job now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ from loguru import logger
 from pydantic import BaseModel
 
 from heavyjobs.context import Context
-from heavyjobs.errors import FailRequested
 from heavyjobs.jobs.copy_here import Verify
 from heavyjobs.jobs.far import Far, at_target, elsewhere, far_source, things
 from heavyjobs.jobs.landing import DATA, Landing, newer
@@ -22,7 +21,7 @@ from heavyjobs.jobs.moving import How, Item, Moved, Mover, OpenUpload, Target
 from heavyjobs.jobs.places import target_path
 from heavyjobs.jobs.policies import Overwrite
 from heavyjobs.jobs.progress import Meter, Progress
-from heavyjobs.jobs.trouble import RETRIED, Refused, Stopped, TargetTaken, Trouble, shown, stop
+from heavyjobs.jobs.trouble import Refused, TargetTaken, Trouble, shown, stop
 from heavyjobs.storage import Found, open_storage
 from heavyjobs.storage.keys import joined
 from heavyjobs.storage.patience import Pace, patiently
@@ -143,7 +142,7 @@ class FarCopy:
                 replace = self._how.overwrite in {"overwrite", "if_newer"}
                 landing.publish(replace=replace, publishing=self.publishing, text=self._target)
             except BaseException as error:
-                if self._goes_on(error):
+                if self._ctx.runs_again(error):
                     left.pop_all()
                 raise
         return Outcome(str(path), self._done)
@@ -185,7 +184,7 @@ class FarCopy:
         try:
             self._take_all(mover.move(self._left(items, meter)))
         except BaseException as error:
-            if not self._goes_on(error):
+            if not self._ctx.runs_again(error):
                 mover.abandon()
             raise
         meter.end()
@@ -207,14 +206,6 @@ class FarCopy:
         meter.add(sum(item.found.bytes for item in items) - sum(item.found.bytes for item in left))
         logger.info("going on after {}: {:,} of {:,} files are left", shown(self._done.last), len(left), len(items))
         return left
-
-    def _goes_on(self, error: BaseException) -> bool:
-        """Whether a later attempt will go on from here, as far as can be known: also after a stop, and by `retry`."""
-        if isinstance(error, Stopped):
-            return isinstance(error.trouble, RETRIED) and self._ctx.attempt < self._ctx.attempts
-        if isinstance(error, FailRequested):
-            return False
-        return not isinstance(error, Exception) or self._ctx.attempt < self._ctx.attempts
 
     def _maker(self) -> str:
         return self._ctx.job_id.hex

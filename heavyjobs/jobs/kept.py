@@ -1,7 +1,8 @@
 """A folder of finished parts that outlives the death of a worker, so that the next attempt need not make them again.
 
 Guarantees: it lies beside the target, on the same file system; what an earlier claim kept is taken over by a rename, so that a
-late writer of that claim finds no folder; a job that ends for good, other than by the death of its worker, leaves none.
+late writer of that claim finds no folder; a job that ends for good, other than by the death of its worker, leaves none, and one
+that is handed back leaves it.
 Assumes: its owner says in a checkpoint what is finished, after that was synced; all else in the folder counts for nothing.
 """
 
@@ -15,8 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from heavyjobs.context import Context
-from heavyjobs.errors import TargetExists
-from heavyjobs.jobs.trouble import Stopped
+from heavyjobs.jobs.trouble import is_of_use
 from heavyjobs.outputs import part_name
 
 MARK: Final = ".kept."
@@ -26,21 +26,16 @@ MARK: Final = ".kept."
 def kept(ctx: Context[Any, Any], target: Path) -> Generator[Path]:
     """A folder for finished parts of the output `target`, with what earlier claims of this job have kept.
 
-    It stays after an exception that is tried again, and when the worker dies; it is removed after all else.
+    It stays while it is of use to another run, and when the worker dies; it is removed after all else.
     """
     folder = _take_over(target, ctx)
     try:
         yield folder
     except BaseException as error:
-        if is_final(error) or ctx.attempt >= ctx.attempts:
+        if not is_of_use(ctx, error):
             remove_tree(ctx, folder)
         raise
     remove_tree(ctx, folder)
-
-
-def is_final(error: BaseException) -> bool:
-    """Whether nothing of a job is of use after that: a cancel, or a failure that has its own words."""
-    return isinstance(error, Stopped | TargetExists) or not isinstance(error, Exception)
 
 
 def remove_tree(ctx: Context[Any, Any], folder: Path) -> None:

@@ -18,7 +18,7 @@ from heavyjobs.jobs.far import Far, Reader, at_target, elsewhere, far_source, th
 from heavyjobs.jobs.moving import How, Item, Mover, OpenUpload, Target
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.sync_plan import Compare, Plan, plan, wanted
-from heavyjobs.jobs.trouble import RETRIED, Refused, SourceMissing, Stopped, Trouble, shown, stop, typed
+from heavyjobs.jobs.trouble import Refused, SourceMissing, Trouble, shown, stop, typed
 from heavyjobs.locations import Elsewhere, Place
 from heavyjobs.storage import Found, NotThere, Storage, open_storage
 from heavyjobs.storage.crew import Crew
@@ -186,8 +186,8 @@ class _Syncing:
         try:
             for _ in mover.move(items):
                 pass
-        except Stopped as stopped:
-            if not isinstance(stopped.trouble, RETRIED) or self._ctx.attempt >= self._ctx.attempts:
+        except BaseException as error:
+            if not self._ctx.runs_again(error):
                 mover.abandon()
             raise
         self._meter.end()

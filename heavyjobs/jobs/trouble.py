@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn, TypeAlias
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeAlias
 
 from pydantic import BaseModel, Discriminator
 
@@ -132,6 +132,7 @@ SHOWN_MAX_CHARS: Final = 400
 """Of a name in a status, an error or the log; a tar may hold names of megabytes."""
 
 RETRIED: Final = (SourceChanged, OutputWrong, NotInstalled, StorageAway)
+_SPOILT: Final = (SourceChanged, OutputWrong)
 
 
 class Stopped(HeavyjobsError):
@@ -139,6 +140,7 @@ class Stopped(HeavyjobsError):
 
     def __init__(self, trouble: AnyTrouble) -> None:
         self.trouble = trouble
+        self.final = not isinstance(trouble, RETRIED)
         super().__init__(str(trouble))
 
 
@@ -155,13 +157,19 @@ def shown(name: str | Path) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def is_of_use(ctx: Context[Any, Any] | AsyncContext[Any, Any], error: BaseException) -> bool:
+    """Whether another run can go on with what is finished by now: there will be one, and nothing of it is what went wrong."""
+    spoilt = isinstance(error, Stopped) and isinstance(error.trouble, _SPOILT)
+    return not spoilt and ctx.runs_again(error)
+
+
 @contextmanager
 def typed(ctx: Context[Progress, Trouble] | AsyncContext[Progress, Trouble], *, target: str) -> Generator[None]:
     """Fail the job with its typed error when the block stops for a reason that has one."""
     try:
         yield
     except Stopped as stopped:
-        ctx.fail(stopped.trouble, retry=isinstance(stopped.trouble, RETRIED))
+        ctx.fail(stopped.trouble, retry=not stopped.final)
     except TargetExists:  # it came while the job worked
         taken = TargetTaken(what="exists", where=shown(target), would_do="use another target, or set overwrite")
         ctx.fail(taken, retry=False)

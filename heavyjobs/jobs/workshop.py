@@ -19,9 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from heavyjobs.context import AsyncContext
-from heavyjobs.errors import ClaimLost
-from heavyjobs.events import CANCELLED
-from heavyjobs.jobs.trouble import RETRIED, SourceChanged, Stopped
+from heavyjobs.jobs.trouble import is_of_use
 
 
 def new_mark() -> str:
@@ -52,23 +50,10 @@ async def kept_while_useful(ctx: AsyncContext[Any, Any], folder: Path) -> AsyncG
     try:
         yield
     except BaseException as error:
-        if not _goes_on(error, last=ctx.attempt >= ctx.attempts):
+        if not is_of_use(ctx, error):
             await asyncio.to_thread(remove_folder, folder)
         raise
     await asyncio.to_thread(remove_folder, folder)
-
-
-def _goes_on(error: BaseException, *, last: bool) -> bool:
-    """Whether somebody will use what is there."""
-    match error:
-        case asyncio.CancelledError():  # also when this host drains, or another has the job now
-            return CANCELLED not in error.args
-        case ClaimLost():
-            return True
-        case Stopped():
-            return not last and isinstance(error.trouble, RETRIED) and not isinstance(error.trouble, SourceChanged)
-        case _:
-            return not last
 
 
 def remove_folder(folder: Path) -> None:

@@ -9,15 +9,12 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from heavyjobs.context import Failure
-from heavyjobs.errors import CancelRequested, PathRefused, TargetExists, Unstorable, UsageError
+from heavyjobs.errors import CancelRequested, HeavyjobsError, Unstorable
 from heavyjobs.events import ENDED, Ended
 from heavyjobs.job import AnyJob, problems
 from heavyjobs.model import Bill, Ending
 from heavyjobs.slots.hurrying import TookTooLong, within
 from heavyjobs.values import RESULT_MAX_BYTES, encode_typed, visible
-
-_USELESS_TO_RETRY: Final = (UsageError, TargetExists, PathRefused)
-"""Out of a job, these would come again at every try."""
 
 SAYING_SECONDS: Final = 3.0
 """How long an error may take to say what it is: less than what holds up the lane."""
@@ -58,7 +55,7 @@ def raised(error: BaseException, failure: Failure | None) -> Ended:
     message, trace = _told(error)
     return Ended(
         ending=ending,
-        retry=not isinstance(error, _USELESS_TO_RETRY),
+        retry=not (isinstance(error, HeavyjobsError) and error.final),
         message=_cut(visible(message), _MESSAGE_MAX_CHARS),
         type=f"{type(error).__module__}.{type(error).__qualname__}",
         traceback=_cut(visible(trace), _TRACEBACK_MAX_CHARS),

@@ -19,7 +19,7 @@ from typing_extensions import override
 from heavyjobs import errors, events
 from heavyjobs.context import AsyncContext
 from heavyjobs.errors import CancelRequested
-from heavyjobs.events import Code, Ended
+from heavyjobs.events import Code, Ended, Stop
 from heavyjobs.model import Bill
 from heavyjobs.slots import endings
 from heavyjobs.slots.link import WorkerLink, value_of
@@ -92,12 +92,17 @@ class Lane:
                 if link := self._links.get(reference):
                     link.answered(events.read(events.ANSWER, body))
             case Code.CANCEL:
-                if running := self._tasks.get(reference):
-                    running.cancel(bytes(body).decode() or None)
+                self._cancel(reference, Stop(body.decode()) if body else None)
             case Code.PING:
                 self._wire.send(Code.PONG, reference)
             case _:
                 pass
+
+    def _cancel(self, reference: int, stop: Stop | None) -> None:
+        if link := self._links.get(reference):
+            link.stop = stop
+        if running := self._tasks.get(reference):
+            running.cancel(stop)
 
     async def _invoke(self, reference: int, run: events.Run) -> None:
         began = time.monotonic()
@@ -143,6 +148,7 @@ class LaneLink(WorkerLink):
 
     def __init__(self, wire: Wire, reference: int) -> None:
         super().__init__(wire, reference)
+        self.stop: Stop | None = None
         self._asked: dict[int, asyncio.Future[JsonText]] = {}
 
     def shield(self) -> AbstractContextManager[None]:

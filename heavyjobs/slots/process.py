@@ -30,7 +30,7 @@ from typing import Final, Self
 import psutil
 
 from heavyjobs import events
-from heavyjobs.events import Code, frame
+from heavyjobs.events import Code, Stop, frame
 from heavyjobs.model import Bill
 from heavyjobs.processes import started_at
 from heavyjobs.scratch import sweep_scratch
@@ -119,6 +119,8 @@ class WorkerProcess:
     def run(self, run: events.Run, listener: Listener) -> int:
         """Start an invocation; gives its reference on this worker."""
         self._references += 1
+        if not self.over.is_set():
+            self._mark.ask(None)
         self._hearing.listeners[self._references] = listener
         self._send(Code.RUN, self._references, events.RUN.dump_json(run))
         return self._references
@@ -126,11 +128,12 @@ class WorkerProcess:
     def answer(self, reference: int, answer: events.Answer) -> None:
         self._send(Code.ANSWER, reference, events.ANSWER.dump_json(answer))
 
-    def cancel(self, reference: int, why: str = "") -> None:
-        """Ask an invocation to stop; it hears of it as soon as its thread runs Python again. Only one on a lane hears why."""
+    def cancel(self, reference: int, why: Stop | None = None) -> None:
+        """Ask an invocation to stop; it hears of it, and why, as soon as its thread runs Python again."""
         if self.lane:
-            self._send(Code.CANCEL, reference, why.encode())
+            self._send(Code.CANCEL, reference, (why or "").encode())
         elif reference in self._hearing.listeners:
+            self._mark.ask(why)
             self._signal(CANCEL_SIGNAL)
 
     def dump(self) -> None:

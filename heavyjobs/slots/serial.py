@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from heavyjobs import errors, events
 from heavyjobs.context import Context
-from heavyjobs.events import Code, Ended
+from heavyjobs.events import Code, Ended, Stop
 from heavyjobs.slots import endings, tree
 from heavyjobs.slots.ground import Ground, stop_alarms
 from heavyjobs.slots.link import WorkerLink, value_of
@@ -122,6 +122,10 @@ class SlotLink(WorkerLink):
     def __init__(self, wire: Wire, reference: int) -> None:
         super().__init__(wire, reference)
         self._lock = threading.Lock()  # threads of the job may ask too
+
+    @property
+    def stop(self) -> Stop | None:
+        return self._wire.shield.stop
 
     def shield(self) -> AbstractContextManager[None]:
         return self._wire.shield

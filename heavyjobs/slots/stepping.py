@@ -1,6 +1,7 @@
-"""Say whose step the lane is running, through memory that it shares with its coordinator.
+"""What a worker and its coordinator tell each other through memory that they share.
 
-So it is known whatever happens in that step: the process may be gone, or stuck in C code that holds the interpreter's lock.
+The lane says whose step it is running, so that it is known whatever happens in that step: the process may be gone, or stuck in
+C code that holds the interpreter's lock. A slot's job is told why it is to stop, ahead of the signal, which cannot carry that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from typing import Any, Final, TypeVar
 
 from typing_extensions import override
 
+from heavyjobs.events import Stop
+
 _NUMBER: Final = struct.Struct("=I")
+_BYTES: Final = _NUMBER.size + 1
+_STOPS: Final = (None, *Stop)
 
 T = TypeVar("T")
 
@@ -23,19 +28,19 @@ def shared_memory() -> int:
     """A descriptor of as much memory as a `Mark` takes; to be closed when both sides have made theirs."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("heavyjobs-step")
-        os.ftruncate(descriptor, _NUMBER.size)
+        os.ftruncate(descriptor, _BYTES)
         return descriptor
     with tempfile.TemporaryFile() as file:
-        file.write(bytes(_NUMBER.size))
+        file.write(bytes(_BYTES))
         file.flush()
         return os.dup(file.fileno())
 
 
 class Mark:
-    """The number of the invocation whose step is running; 0 where none is, or the code of none."""
+    """The number of the invocation whose step is running, 0 where none is, or the code of none; and why a slot's is to stop."""
 
     def __init__(self, descriptor: int) -> None:
-        self._memory = mmap.mmap(descriptor, _NUMBER.size)
+        self._memory = mmap.mmap(descriptor, _BYTES)
 
     def set(self, reference: int) -> None:
         _NUMBER.pack_into(self._memory, 0, reference)
@@ -43,6 +48,15 @@ class Mark:
     def get(self) -> int:
         reference: int = _NUMBER.unpack_from(self._memory)[0]
         return reference
+
+    def ask(self, stop: Stop | None) -> None:
+        """Say why the invocation is about to be asked to stop; None: it is not."""
+        self._memory[_NUMBER.size] = _STOPS.index(stop)
+
+    def asked(self) -> Stop | None:
+        """Why; None where nobody has said so, and of what is none of ours: any code in the worker may write here."""
+        number = self._memory[_NUMBER.size]
+        return _STOPS[number] if number < len(_STOPS) else None
 
     def close(self) -> None:
         """Give the memory back; it can be neither set nor read any more."""

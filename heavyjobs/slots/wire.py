@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final
 
 from heavyjobs.errors import CancelRequested
-from heavyjobs.events import ANSWER_MAX_BYTES, Code, FrameReader, frame
+from heavyjobs.events import ANSWER_MAX_BYTES, Code, FrameReader, Stop, frame
 
 _READ_BYTES: Final = 1 << 16
 
@@ -25,12 +25,16 @@ class Shield:
         self._open = False
         self._armed = False
         self._requested = False
+        self.stop: Stop | None = None
+        """Why the invocation is to stop; known also while the request is held back. None before it, or when nobody said why."""
+
         self.raised = False
         """Whether a request to stop was raised, in this invocation or an earlier one."""
 
     def open(self) -> None:
         """An invocation is here: from now on a request to stop is remembered."""
         self._requested = False
+        self.stop = None
         self._open = True
 
     def arm(self) -> None:
@@ -46,13 +50,14 @@ class Shield:
         """The invocation's own code is over: a request that comes now is nobody's."""
         self._open = self._armed = False
 
-    def request(self) -> None:
+    def request(self, stop: Stop | None = None) -> None:
         """Called in the main thread by the signal's handler.
 
         Raises:
             CancelRequested: at once, unless a block is held or it was raised before.
         """
-        self._requested = self._requested or self._open
+        if self._open:
+            self._requested, self.stop = True, stop or self.stop
         self._raise_if_due()
 
     def _raise_if_due(self) -> None:

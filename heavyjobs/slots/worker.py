@@ -64,7 +64,7 @@ class Worker:
         """Take one signal for a request to stop, and another for one to tell the stacks of all threads."""
         faulthandler.unregister(DUMP_SIGNAL)  # or it would take a handler that was replaced for the one in place
         faulthandler.register(DUMP_SIGNAL, file=2, all_threads=True)
-        signal.signal(CANCEL_SIGNAL, lambda _number, _frame: self.wire.shield.request())
+        signal.signal(CANCEL_SIGNAL, lambda _number, _frame: self.wire.shield.request(self.mark.asked()))
 
     def _forget_what_was_inherited(self) -> None:
         """Point every inherited descriptor but 0, 1, 2, the pipe and the lifeline at nothing.

@@ -82,7 +82,7 @@ def run_inline(
     if job.waits():
         return asyncio.run(run_inline_async(job, locations=locations, checkpoint=checkpoint, attempt=attempt))
     done, assignment, copy = _prepared(job, checkpoint, attempt)
-    ctx = Context[S, E](assignment, _Link(done), job=copy, locations=locations or Locations({}, plain=True))
+    ctx = Context[S, E](assignment, Link(done), job=copy, locations=locations or Locations({}, plain=True))
     with _logged(done), _ended(ctx, done):
         _returned(done, cast("Any", copy).run(ctx))
     return done
@@ -99,14 +99,16 @@ async def run_inline_async(
     if not job.waits():
         raise UsageError(f"{job.kind} is a plain def; use run_inline")
     done, assignment, copy = _prepared(job, checkpoint, attempt)
-    ctx = AsyncContext[S, E](assignment, _Link(done), job=copy, locations=locations or Locations({}, plain=True))
+    ctx = AsyncContext[S, E](assignment, Link(done), job=copy, locations=locations or Locations({}, plain=True))
     with _logged(done), _ended(ctx, done):
         _returned(done, await cast("Any", copy).run(ctx))
     return done
 
 
-class _Link:
+class Link:
     """Keeps what a worker would send."""
+
+    stop: events.Stop | None = None
 
     def __init__(self, done: Inline[Any, Any, Any]) -> None:
         self._done: Final = done

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from heavyjobs.coordinator.verdict import Stop, Verdict, verdict
-from heavyjobs.events import Ended
+from heavyjobs.coordinator.verdict import Verdict, verdict
+from heavyjobs.events import Ended, Stop
 from heavyjobs.model import Bill, Ending, Policy
 from heavyjobs.slots.listener import Death
 from heavyjobs.values import JsonText

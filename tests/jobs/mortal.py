@@ -48,6 +48,8 @@ def checkpoint(folder: Path) -> str | None:
 
 
 class _Link:
+    stop = None
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 

@@ -74,6 +74,25 @@ async def test_a_cancel_while_a_rendition_is_made_leaves_nothing(tmp_path: Path,
     assert left_of_jobs() == set()
 
 
+async def test_a_host_that_drains_while_a_rendition_is_made_leaves_those_that_are_finished_to_the_next(
+    tmp_path: Path, film: Path, url: str
+) -> None:
+    async with Client.open(url) as client:
+        handle = await client.submit(mortal(film, tmp_path / "a", []))
+        async with coordinating(url, modules=("tests.jobs.mortal_renditions",)), asyncio.timeout(60):
+            async for update in handle.watch():
+                if isinstance(update, Reported) and update.status.phase == "encoding 360p":
+                    break
+        async with coordinating(url, modules=("tests.jobs.mortal_renditions",)):
+            await handle.result(timeout=100)
+        ended, log = await endings(client, handle), await texts(handle)
+
+    assert ended == [Ending.HANDED_BACK, Ending.SUCCEEDED]
+    finished = [line.split()[1].rstrip(":") for line in log if line.startswith("finished ")]
+    assert finished == [*RENDITIONS, "sound"]  # each once
+    assert outputs(tmp_path) == {"a"}
+
+
 async def test_what_was_finished_is_remembered_when_the_worker_dies_while_it_looks(
     tmp_path: Path, film: Path, url: str
 ) -> None:

@@ -287,3 +287,26 @@ def test_with_nothing_left_a_resumed_output_begins_anew(tmp_path: Path) -> None:
         assert not out.path.exists()
         assert out.begun_by == CLAIM.number
         out.path.mkdir()
+
+
+@pytest.mark.parametrize(("resume", "again", "stays"), [(True, True, True), (True, False, False), (False, True, False)])
+def test_what_is_unfinished_stays_only_for_a_run_that_resumes_it(
+    tmp_path: Path, *, resume: bool, again: bool, stays: bool
+) -> None:
+    def work() -> None:
+        with outputs.output(
+            tmp_path / "a",
+            claim=CLAIM,
+            replace=False,
+            resume=resume,
+            stays=lambda _: again,
+            confirm=lambda: None,
+            shield=nullcontext,
+        ) as out:
+            out.path.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        work()
+
+    assert list(listing(tmp_path)) == ([outputs.part_name("a", CLAIM)] if stays else [])

@@ -13,7 +13,7 @@ from heavyjobs import Client
 from heavyjobs.context import Assignment, AsyncContext
 from heavyjobs.coordinator import Coordinator
 from heavyjobs.errors import ClaimLost
-from heavyjobs.events import CANCELLED, Request
+from heavyjobs.events import Request, Stop
 from heavyjobs.jobs import ChunkedTranscode, Progress
 from heavyjobs.jobs.trouble import NotInstalled, SourceChanged, Stopped, Trouble, Unreadable
 from heavyjobs.jobs.workshop import folder_beside, kept_while_useful, new_mark, remove_folder, sweep_others
@@ -66,10 +66,13 @@ def test_a_workshop_that_is_gone_is_removed_in_peace(tmp_path: Path) -> None:
     assert listing(tmp_path) == {}
 
 
-def context(*, attempt: int) -> AsyncContext[Progress, Trouble]:
-    """Of the first or last of two attempts."""
+def context(*, attempt: int, stop: Stop | None) -> AsyncContext[Progress, Trouble]:
+    """Of the first or last of two attempts, asked to stop for that reason."""
 
     class Nobody:
+        def __init__(self) -> None:
+            self.stop = stop
+
         def report(self, status: JsonText) -> None: ...
         def log(self, text: str) -> None: ...
         def ask(self, request: Request) -> JsonText:
@@ -105,28 +108,26 @@ def ends_by(end: BaseException | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "first", "last"),
+    ("end", "stop", "first", "last"),
     [
-        (asyncio.CancelledError(CANCELLED), False, False),
-        (asyncio.CancelledError("this coordinator drains"), True, True),
-        (asyncio.CancelledError("another coordinator has the job now"), True, True),
-        (ClaimLost("another's"), True, True),
-        (trouble(Unreadable), False, False),
-        (trouble(SourceChanged), False, False),
-        (trouble(NotInstalled), True, False),
-        (OSError("disk full"), True, False),
-        (None, False, False),
+        (asyncio.CancelledError(), Stop.CANCEL, False, False),
+        (asyncio.CancelledError(), Stop.DRAIN, True, True),
+        (ClaimLost("another's"), None, True, True),
+        (trouble(Unreadable), None, False, False),
+        (trouble(SourceChanged), None, False, False),
+        (trouble(NotInstalled), None, True, False),
+        (None, None, False, False),
     ],
-    ids=["cancelled", "drained", "lost", "claim lost", "for good", "changed", "elsewhere", "by chance", "done"],
+    ids=["cancelled", "drained", "claim lost", "for good", "changed", "elsewhere", "done"],
 )
 async def test_a_workshop_outlives_an_attempt_only_for_another(
-    tmp_path: Path, end: BaseException | None, *, first: bool, last: bool
+    tmp_path: Path, end: BaseException | None, stop: Stop | None, *, first: bool, last: bool
 ) -> None:
     for attempt, stays in ((1, first), (2, last)):
         folder = tmp_path / str(attempt)
 
         with suppress(BaseException):
-            async with kept_while_useful(context(attempt=attempt), folder):
+            async with kept_while_useful(context(attempt=attempt, stop=stop), folder):
                 (folder / "piece").write_text("x")
                 ends_by(end)
 

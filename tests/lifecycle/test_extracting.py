@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from heavyjobs import Client, Reported
+from heavyjobs import Client, JobConfig, Reported
 from heavyjobs.jobs import Extract
 from heavyjobs.jobs.extracting import INTERVAL_BYTES
 from heavyjobs.model import Ending
@@ -46,6 +47,27 @@ async def test_an_extraction_whose_worker_was_killed_goes_on_from_its_checkpoint
     assert await endings(client, handle) == [Ending.CRASHED, Ending.SUCCEEDED]
     assert any(f"going on after {done} members" in text for text in await texts(handle) for done in range(1, FILES))
     assert (result.files, result.bytes) == (FILES, FILES * FILE_BYTES)
+    assert sizes(tmp_path / "out") == dict.fromkeys(map(str, range(FILES)), FILE_BYTES)
+    assert not any(name.startswith(".out") for name in sizes(tmp_path)), "nothing is left beside it"
+
+
+@pytest.mark.fault("people: a host drains in the middle of an extraction")
+async def test_an_extraction_that_is_handed_back_goes_on_from_its_checkpoint(
+    client: Client, url: str, tmp_path: Path, archive: Path
+) -> None:
+    parameters = {"source": str(archive), "target": str(tmp_path / "out")}
+    sent = await client.submit_kind(Extract.kind, parameters, config=JobConfig(attempts=1))
+    handle = client.handle(sent.id, Extract)
+    with Daemon(tmp_path / "first", url, modules=["heavyjobs.jobs"]) as first:
+        await so_far(handle, 2.5 * FILE_BYTES)
+        first.signal(signal.SIGTERM)
+        await first.ended()
+
+    with Daemon(tmp_path / "second", url, modules=["heavyjobs.jobs"]):
+        await handle.result(timeout=60)
+
+    assert await endings(client, handle) == [Ending.HANDED_BACK, Ending.SUCCEEDED]
+    assert any(f"going on after {done} members" in text for text in await texts(handle) for done in range(1, FILES))
     assert sizes(tmp_path / "out") == dict.fromkeys(map(str, range(FILES)), FILE_BYTES)
     assert not any(name.startswith(".out") for name in sizes(tmp_path)), "nothing is left beside it"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heavyjobs import Client
-from heavyjobs.events import CANCELLED
+from heavyjobs.events import Stop
 from heavyjobs.model import Cancelled
 from tests.lifecycle.asking import said, until
 from tests.lifecycle.family_work import HearsWhy, Watching, WatchingAside
@@ -36,5 +36,5 @@ async def test_a_cancel_is_told_from_a_host_that_drains(client: Client, url: str
         coordinator.stop()
         await until(lambda: (tmp_path / "drained").exists() and (tmp_path / "drained").read_text() != "")
 
-    assert (tmp_path / "cancelled").read_text() == f"{CANCELLED}\n"
+    assert (tmp_path / "cancelled").read_text() == f"{Stop.CANCEL}\n"
     assert (tmp_path / "drained").read_text() == "this coordinator drains\n"

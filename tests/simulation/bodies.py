@@ -14,7 +14,7 @@ from uuid import UUID
 import orjson
 
 from heavyjobs import events
-from heavyjobs.events import Ended
+from heavyjobs.events import Ended, Stop
 from heavyjobs.history import Witness
 from heavyjobs.logs import encode_lines
 from heavyjobs.model import ClaimKey, Ending, Policy, Source
@@ -306,7 +306,7 @@ class Body:
             play = self._plays[reference] = Play(self, reference, run)
             play.begin()
 
-    def cancel(self, reference: int, why: str = "") -> None:
+    def cancel(self, reference: int, why: Stop | None = None) -> None:
         if self.alive and (play := self._plays.get(reference)):
             play.cancel()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from heavyjobs.errors import CancelRequested, FailRequested
+from heavyjobs.events import Stop
 from heavyjobs.slots.wire import Shield
 
 
@@ -69,3 +70,14 @@ def test_a_request_after_a_job_is_nobodys(shield: Shield) -> None:
     shield.arm()
 
     assert not shield.raised
+
+
+def test_why_it_is_to_stop_is_known_while_the_request_is_held_back_and_forgotten_with_the_job(shield: Shield) -> None:
+    with pytest.raises(CancelRequested), shield:
+        shield.request(Stop.DRAIN)
+        assert shield.stop is Stop.DRAIN
+
+    shield.disarm()
+    shield.open()
+
+    assert shield.stop is None
