@@ -35,7 +35,6 @@ def interrupt(work: Callable[[Shield], None], *, at_line: int) -> bool:
         return trace
 
     shield.arm()
-    gc.collect()
     gc.disable()
     before = sys.gettrace()
     sys.settrace(trace)

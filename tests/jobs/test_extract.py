@@ -37,7 +37,10 @@ def test_a_folder_is_extracted_as_the_system_does_it(tmp_path: Path, photos: Pat
 
     system = unpacked(archive, tmp_path / "system")
     assert listing(tmp_path / "out") == listing(system)
-    assert metadata(tmp_path / "out") == metadata(system)
+    expected = metadata(system)
+    if form == "zip":  # unzip gives symlinks the time at which it makes them
+        expected["photos/link"] = metadata(photos)["link"]
+    assert metadata(tmp_path / "out") == expected
     assert (result.members, result.files, result.symlinks, result.left_out) == (11, 6, 1, 0)
     assert (result.format, result.path) == (form, str(tmp_path / "out"))
     assert result.bytes == (3 << 20) + 1_600_000 + len("unicode") + len("long name") + len("#!/bin/sh\n")
@@ -208,7 +211,8 @@ def test_an_archive_that_is_replaced_while_it_is_read_is_tried_again(
 
     assert isinstance(done.error, SourceChanged)
     assert done.retry
-    assert {path.name for path in tmp_path.iterdir()} == {"photos", "a.tar"}
+    # What is beside them is the next attempt's, to begin anew from.
+    assert {path.name for path in tmp_path.iterdir() if not path.name.startswith(".out.part.")} == {"photos", "a.tar"}
 
 
 def test_real_packages_become_what_the_system_makes_of_them(tmp_path: Path) -> None:
