@@ -329,17 +329,24 @@ class Context(_Base[S, E]):
         stream: programs.Stream = "stdout",
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> AbstractContextManager[Iterator[str]]:
         """Run a child program; the block iterates over the lines of `stream`, the other stream goes to the log.
 
         Leaving the block early, or a cancel, ends the program and all that it started. Its standard input is empty; no shell.
+
+        Args:
+            watch: called some times a second while the block waits for lines, and for the end; what it raises ends the program
+                and leaves the block. That is how one that stands still is told from one that is slow.
 
         Raises:
             ProgramFailed: at the end of the lines, when it exited with another code than 0 or by a signal.
             UsageError: one text instead of a list of arguments.
             WorkError: there is no such program.
         """
-        return programs.program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log, shield=self._link.shield)
+        return programs.program(
+            argv, stream=stream, cwd=cwd, env=env, log=self._link.log, watch=watch, shield=self._link.shield
+        )
 
     def spawn(self, job: Job[R, Any, E2], *, key: str | None = None) -> Child[R, E2]:
         """Submit a child. Idempotent over re-runs: the same key finds the same child, finished or not.
@@ -428,8 +435,9 @@ class AsyncContext(_Base[S, E]):
         stream: programs.Stream = "stdout",
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        return programs.async_program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log)
+        return programs.async_program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log, watch=watch)
 
     async def spawn(self, job: Job[R, Any, E2], *, key: str | None = None) -> Child[R, E2]:
         return Child((await self._spawn([job], key))[0], type(job))
