@@ -236,6 +236,7 @@ def test_a_program_that_obeys_sigterm_is_gone_at_once() -> None:
     "code", ["import time; time.sleep(1000)", "import os, time; os.close(1); os.close(2); time.sleep(1000)"]
 )
 def test_what_a_watch_raises_ends_a_program_that_says_nothing(code: str) -> None:
+    before = set(psutil.Process().children())
     looks = iter(range(3))
 
     def watch() -> None:
@@ -249,7 +250,7 @@ def test_what_a_watch_raises_ends_a_program_that_says_nothing(code: str) -> None
     ):
         list(lines)
 
-    assert [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE] == []
+    assert all(gone(child.pid) for child in {*psutil.Process().children()} - before)
 
 
 def test_a_grandchild_that_keeps_the_streams_open_does_not_keep_the_job() -> None:

@@ -28,6 +28,11 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(tmp_path_factory.mktemp("clips") / "film.mp4", seconds=30, size="320x240")
 
 
+def transcoders() -> list[psutil.Process]:
+    """The ffmpegs that this process has started and that are still there; it may have other children."""
+    return [child for child in psutil.Process().children() if not ended(child) and "-progress" in child.cmdline()]
+
+
 def stop_ffmpeg(monkeypatch: pytest.MonkeyPatch, phase: str) -> list[psutil.Process]:
     """Have the ffmpeg of this process stopped as soon as it has done something in that phase; the list gets it then."""
     stopped: list[psutil.Process] = []
@@ -36,7 +41,7 @@ def stop_ffmpeg(monkeypatch: pytest.MonkeyPatch, phase: str) -> list[psutil.Proc
     def watch(ctx: AnyContext[Any, Any], status: Progress) -> None:
         report(ctx, status)
         if not stopped and status.phase == phase and status.done > 0:
-            stopped.extend(psutil.Process().children())
+            stopped.extend(transcoders())
             for process in stopped:
                 process.send_signal(signal.SIGSTOP)
 
@@ -114,7 +119,7 @@ def test_an_ffmpeg_whose_source_never_goes_on_is_ended(tmp_path: Path, film: Pat
 
     assert isinstance(done.error, Stalled)
     assert done.retry
-    assert [process for process in psutil.Process().children() if not ended(process)] == []
+    assert transcoders() == []
 
 
 @pytest.mark.parametrize(
