@@ -12,8 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from heavyjobs.children import Child
     from heavyjobs.client import Client, Handle, Idle, Logged, Reported, StateChanged, SyncClient, SyncHandle, Update
-    from heavyjobs.context import AsyncContext, Child, Context
+    from heavyjobs.context import AsyncContext, Context
     from heavyjobs.errors import (
         AmbiguousId,
         CancelRequested,

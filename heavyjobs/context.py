@@ -12,29 +12,39 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, Never, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol
 from uuid import UUID
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from heavyjobs import events, foresight, outputs, programs
+from heavyjobs.children import (
+    E2,
+    Child,
+    Spawnable,
+    await_request,
+    batches_of,
+    cancel_request,
+    ends_in,
+    first_death_or_all,
+    ids_in,
+    in_order,
+    outcomes_of,
+    reads_of,
+    results_of,
+    statuses_in,
+    statuses_request,
+)
 from heavyjobs.errors import FailRequested, JobCancelled, JobDead, JobDefinitionError, UsageError
 from heavyjobs.locations import Locations
 from heavyjobs.model import (
-    CAUSE_UNKNOWN,
     DEPTH_MAX,
-    Cancelled,
-    Cause,
     ClaimKey,
-    Dead,
     E,
-    JobState,
     Outcome,
     R,
     S,
-    Succeeded,
-    short_id,
 )
 from heavyjobs.scratch import make_scratch, remove_scratch
 from heavyjobs.values import (
@@ -52,7 +62,6 @@ if TYPE_CHECKING:
     from heavyjobs.job import Job
 
 M = TypeVar("M", bound=BaseModel)
-E2 = TypeVar("E2", default=Never)
 
 
 class Link(Protocol):
@@ -84,18 +93,6 @@ class Link(Protocol):
     def shield(self) -> AbstractContextManager[None]:
         """Hold a request to stop back until the block is left."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Child(Generic[R, E]):
-    """A spawned job, whose result can be gathered."""
-
-    id: UUID
-    type: type[Job[R, Any, E]]
-
-
-Spawnable: TypeAlias = "Job[R, Any, E] | Child[R, E]"
-"""What can be waited for: a job, which is spawned first, or a child that was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,7 +262,7 @@ class _Base(Generic[S, E]):
     def _new_children(self, jobs: Sequence[Job[Any, Any, Any]], key: str | None) -> list[events.Spawn]:
         if self._assignment.depth + 1 > DEPTH_MAX:
             raise UsageError(f"{self._assignment.kind}: a family of jobs is at most {DEPTH_MAX} deep; this one is")
-        return _batches_of([self._new_child(job, key) for job in jobs])
+        return batches_of([self._new_child(job, key) for job in jobs])
 
     def _new_child(self, job: Job[Any, Any, Any], key: str | None) -> events.NewChild:
         if not _is_job(job):
@@ -347,17 +344,24 @@ class Context(_Base[S, E]):
         stream: programs.Stream = "stdout",
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> AbstractContextManager[Iterator[str]]:
         """Run a child program; the block iterates over the lines of `stream`, the other stream goes to the log.
 
         Leaving the block early, or a cancel, ends the program and all that it started. Its standard input is empty; no shell.
+
+        Args:
+            watch: called some times a second while the block waits for lines, and for the end; what it raises ends the program
+                and leaves the block. That is how one that stands still is told from one that is slow.
 
         Raises:
             ProgramFailed: at the end of the lines, when it exited with another code than 0 or by a signal.
             UsageError: one text instead of a list of arguments.
             WorkError: there is no such program.
         """
-        return programs.program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log, shield=self._link.shield)
+        return programs.program(
+            argv, stream=stream, cwd=cwd, env=env, log=self._link.log, watch=watch, shield=self._link.shield
+        )
 
     def spawn(self, job: Job[R, Any, E2], *, key: str | None = None) -> Child[R, E2]:
         """Submit a child. Idempotent over re-runs: the same key finds the same child, finished or not.
@@ -384,35 +388,35 @@ class Context(_Base[S, E]):
         children = self._children(jobs)
         try:
             states = self._await(children, first_death=True)
-            return _results(children, self._ends(_first_death_or_all(states)))
+            return results_of(children, self._ends(first_death_or_all(states)))
         except (JobDead, JobCancelled):
-            self._link.ask(_cancel_request(children))
+            self._link.ask(cancel_request(children))
             raise
 
     def outcomes(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Outcome[R, E2]]:
         """Wait for all children to end, however they do; never raises for how they ended."""
         children = self._children(jobs)
         self._await(children, first_death=False)
-        return _outcomes(children, self._ends([child.id for child in children]))
+        return outcomes_of(children, self._ends([child.id for child in children]))
 
     def statuses(self, children: Sequence[Child[Any, Any]]) -> list[Any]:
         """The latest status of each child, of its own type; None where it has reported none since it was last begun."""
-        return _statuses(children, self._link.ask(_statuses_request(children)))
+        return statuses_in(children, self._link.ask(statuses_request(children)))
 
     def _children(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Child[R, E2]]:
         new = [job for job in jobs if not isinstance(job, Child)]
-        return _in_order(jobs, iter(self._spawn(new, None)))
+        return in_order(jobs, iter(self._spawn(new, None)))
 
     def _spawn(self, jobs: Sequence[Job[Any, Any, Any]], key: str | None) -> list[UUID]:
         answers = [self._link.ask(request) for request in self._new_children(jobs, key)]
-        return [child for answer in answers for child in _ids_in(answer)]
+        return [child for answer in answers for child in ids_in(answer)]
 
     def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildState]:
-        return events.read(events.CHILD_STATES, self._link.ask(_await_request(children, first_death=first_death)))
+        return events.read(events.CHILD_STATES, self._link.ask(await_request(children, first_death=first_death)))
 
     def _ends(self, jobs: Sequence[UUID]) -> list[events.ChildEnd]:
-        answers = [self._link.ask(request) for request in _reads_of(jobs)]
-        return [end for answer in answers for end in _ends_in(answer)]
+        answers = [self._link.ask(request) for request in reads_of(jobs)]
+        return [end for answer in answers for end in ends_in(answer)]
 
 
 class AsyncContext(_Base[S, E]):
@@ -450,8 +454,9 @@ class AsyncContext(_Base[S, E]):
         stream: programs.Stream = "stdout",
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        watch: Callable[[], None] | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        return programs.async_program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log)
+        return programs.async_program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log, watch=watch)
 
     async def spawn(self, job: Job[R, Any, E2], *, key: str | None = None) -> Child[R, E2]:
         return Child((await self._spawn([job], key))[0], type(job))
@@ -460,33 +465,33 @@ class AsyncContext(_Base[S, E]):
         children = await self._children(jobs)
         try:
             states = await self._await(children, first_death=True)
-            return _results(children, await self._ends(_first_death_or_all(states)))
+            return results_of(children, await self._ends(first_death_or_all(states)))
         except (JobDead, JobCancelled):
-            await self._link.ask_async(_cancel_request(children))
+            await self._link.ask_async(cancel_request(children))
             raise
 
     async def outcomes(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Outcome[R, E2]]:
         children = await self._children(jobs)
         await self._await(children, first_death=False)
-        return _outcomes(children, await self._ends([child.id for child in children]))
+        return outcomes_of(children, await self._ends([child.id for child in children]))
 
     async def statuses(self, children: Sequence[Child[Any, Any]]) -> list[Any]:
-        return _statuses(children, await self._link.ask_async(_statuses_request(children)))
+        return statuses_in(children, await self._link.ask_async(statuses_request(children)))
 
     async def _children(self, jobs: Sequence[Spawnable[R, E2]]) -> list[Child[R, E2]]:
         new = [job for job in jobs if not isinstance(job, Child)]
-        return _in_order(jobs, iter(await self._spawn(new, None)))
+        return in_order(jobs, iter(await self._spawn(new, None)))
 
     async def _spawn(self, jobs: Sequence[Job[Any, Any, Any]], key: str | None) -> list[UUID]:
         answers = [await self._link.ask_async(request) for request in self._new_children(jobs, key)]
-        return [child for answer in answers for child in _ids_in(answer)]
+        return [child for answer in answers for child in ids_in(answer)]
 
     async def _await(self, children: Sequence[Child[Any, Any]], *, first_death: bool) -> list[events.ChildState]:
-        return events.read(events.CHILD_STATES, await self._link.ask_async(_await_request(children, first_death=first_death)))
+        return events.read(events.CHILD_STATES, await self._link.ask_async(await_request(children, first_death=first_death)))
 
     async def _ends(self, jobs: Sequence[UUID]) -> list[events.ChildEnd]:
-        answers = [await self._link.ask_async(request) for request in _reads_of(jobs)]
-        return [end for answer in answers for end in _ends_in(answer)]
+        answers = [await self._link.ask_async(request) for request in reads_of(jobs)]
+        return [end for answer in answers for end in ends_in(answer)]
 
 
 class EitherContext(Context[S, E], AsyncContext[S, E]):  # type: ignore[misc]  # the two differ in what they await, on purpose
@@ -503,99 +508,3 @@ async def _step(staged: outputs.Publishable, step: Callable[[], None]) -> None:
 
 def _is_job(value: object) -> bool:
     return isinstance(value, BaseModel) and bool(getattr(value, "kind", None))
-
-
-def _batches_of(children: Sequence[events.NewChild]) -> list[events.Spawn]:
-    """Requests that each fit into a frame."""
-    batches: list[list[events.NewChild]] = []
-    size = 0
-    for child in children:
-        size += len(child.parameters)
-        if not batches or len(batches[-1]) == events.CHILDREN_MAX or size > events.SPAWN_MAX_BYTES:
-            batches.append([])
-            size = len(child.parameters)
-        batches[-1].append(child)
-    return [events.Spawn(tuple(batch)) for batch in batches]
-
-
-def _reads_of(jobs: Sequence[UUID]) -> list[events.ReadEnds]:
-    """Requests whose answers each fit into a frame."""
-    return [events.ReadEnds(tuple(jobs[at : at + events.ENDS_MAX])) for at in range(0, len(jobs), events.ENDS_MAX)]
-
-
-def _ids_in(answer: JsonText) -> list[UUID]:
-    return events.read(events.CHILD_IDS, answer)
-
-
-def _ends_in(answer: JsonText) -> list[events.ChildEnd]:
-    return events.read(events.CHILD_ENDS, answer)
-
-
-def _first_death_or_all(states: Sequence[events.ChildState]) -> list[UUID]:
-    """Whose ends are worth reading: one that has no result says all."""
-    deaths = [end.job for end in states if end.state is not JobState.SUCCEEDED]
-    return deaths[:1] or [end.job for end in states]
-
-
-def _await_request(children: Sequence[Child[Any, Any]], *, first_death: bool) -> events.Await:
-    return events.Await(tuple(child.id for child in children), first_death)
-
-
-def _cancel_request(children: Sequence[Child[Any, Any]]) -> events.CancelJobs:
-    return events.CancelJobs(tuple(child.id for child in children))
-
-
-def _statuses_request(children: Sequence[Child[Any, Any]]) -> events.ReadStatuses:
-    return events.ReadStatuses(tuple(child.id for child in children))
-
-
-def _statuses(children: Sequence[Child[Any, Any]], answer: JsonText) -> list[Any]:
-    texts = events.read(events.CHILD_STATUSES, answer)
-    return [_status(child.type, text) for child, text in zip(children, texts, strict=True)]
-
-
-def _status(job_type: type[Job[Any, Any, Any]], text: JsonText | None) -> Any:
-    adapter = job_type.status_adapter()
-    return None if adapter is None or text is None else adapter.validate_json(text)
-
-
-def _in_order(jobs: Sequence[Spawnable[R, E2]], new_ids: Iterator[UUID]) -> list[Child[R, E2]]:
-    return [job if isinstance(job, Child) else Child(next(new_ids), type(job)) for job in jobs]
-
-
-def _results(children: Sequence[Child[R, Any]], ends: Sequence[events.ChildEnd]) -> list[R]:
-    """The results of children that all succeeded.
-
-    Raises:
-        JobDead, JobCancelled: for the first end that is another; then some children may have no end yet.
-    """
-    by_id = {child.id: child for child in children}
-    results: dict[UUID, R] = {}
-    for end in ends:
-        match read_outcome(by_id[end.job].type, end):
-            case Succeeded(result):
-                results[end.job] = result
-            case Dead(error, cause):
-                raise JobDead(f"child {short_id(end.job)}: {end.message}", job_id=end.job, cause=cause, error=error)
-            case Cancelled():
-                raise JobCancelled(f"child {short_id(end.job)} was cancelled", job_id=end.job, cause=None)
-    return [results[child.id] for child in children]
-
-
-def _outcomes(children: Sequence[Child[R, E2]], ends: Sequence[events.ChildEnd]) -> list[Outcome[R, E2]]:
-    by_id = {end.job: end for end in ends}
-    return [read_outcome(child.type, by_id[child.id]) for child in children]
-
-
-def read_outcome(job_type: type[Job[R, Any, E2]], end: events.ChildEnd) -> Outcome[R, E2]:
-    """The typed outcome of a job that has ended."""
-    match JobState(end.state):
-        case JobState.SUCCEEDED:
-            return Succeeded(job_type.result_adapter().validate_json(end.result or "null"))
-        case JobState.CANCELLED:
-            return Cancelled()
-        case _:
-            adapter = job_type.error_adapter()
-            error = adapter.validate_json(end.error) if adapter is not None and end.error is not None else None
-            cause = Cause(end.ending, end.message, traceback=end.traceback) if end.ending else CAUSE_UNKNOWN
-            return Dead(error, cause)

@@ -46,10 +46,11 @@ def program(
     cwd: Path | None,
     env: Mapping[str, str] | None,
     log: Callable[[str], None],
+    watch: Callable[[], None] | None = None,
     shield: Shield = nullcontext,
 ) -> Generator[Iterator[str]]:
     """What `Context.program` promises; `log` is called from a thread."""
-    running = Running(argv, stream=stream, log=log)
+    running = Running(argv, stream=stream, log=log, watch=watch)
     with surely(running.end, shield=shield):
         with shield():
             running.start(cwd=cwd, env=env)
@@ -64,9 +65,10 @@ async def async_program(
     cwd: Path | None,
     env: Mapping[str, str] | None,
     log: Callable[[str], None],
+    watch: Callable[[], None] | None = None,
 ) -> AsyncGenerator[AsyncIterator[str]]:
-    """The same beside an event loop: what blocks, blocks a thread of its own."""
-    running = Running(argv, stream=stream, log=log)
+    """The same beside an event loop: what blocks, blocks a thread of its own, and that calls `watch`."""
+    running = Running(argv, stream=stream, log=log, watch=watch)
     with ThreadPoolExecutor(1, thread_name_prefix="program") as thread:
         try:
             running.start(cwd=cwd, env=env)
@@ -82,10 +84,13 @@ class Running:
     `start`, `batch`, `finish` and `end` are called by one thread at a time; `terminate` by any.
     """
 
-    def __init__(self, argv: Sequence[Argument], *, stream: Stream, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, argv: Sequence[Argument], *, stream: Stream, log: Callable[[str], None], watch: Callable[[], None] | None = None
+    ) -> None:
         self._argv: Final = _arguments(argv)
         self._stream: Final[Stream] = stream
         self._log: Final = log
+        self._watch: Final = watch
         self._mark: Final = secrets.token_hex(8)
         self._tail: Final[deque[str]] = deque(maxlen=TAIL_LINES)
         self._process: subprocess.Popen[bytes] | None = None
@@ -121,6 +126,8 @@ class Running:
 
     def batch(self) -> list[str] | None:
         """The lines that have come, perhaps none yet; None at the end. Waits a moment at most."""
+        if self._watch is not None:
+            self._watch()
         return None if self._reader is None else self._reader.batch()
 
     def finish(self) -> None:
@@ -128,11 +135,13 @@ class Running:
 
         Raises:
             ProgramFailed: another code than 0, or a signal.
-            Exception: what `log` raised.
+            Exception: what `log` raised, or `watch`.
         """
         if (process := self._process) is None or self._logging is None:
             return
         while not processes.exited(process):
+            if self._watch is not None:
+                self._watch()
             time.sleep(0.005)
         processes.signal_group(process, signal.SIGKILL)
         self._logging.join()

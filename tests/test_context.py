@@ -30,7 +30,8 @@ from heavyjobs import (
     UsageError,
     events,
 )
-from heavyjobs.context import Assignment, Child, read_outcome
+from heavyjobs.children import Child, read_outcome
+from heavyjobs.context import Assignment
 from heavyjobs.errors import FailRequested
 from heavyjobs.locations import Locations
 from heavyjobs.model import CAUSE_UNKNOWN, ClaimKey, JobState, new_id

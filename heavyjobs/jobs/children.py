@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
-from heavyjobs.context import AsyncContext, Child
+from heavyjobs.children import Child
+from heavyjobs.context import AsyncContext
 from heavyjobs.errors import JobDead
 from heavyjobs.job import Job
 from heavyjobs.jobs.progress import Progress

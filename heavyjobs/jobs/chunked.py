@@ -12,7 +12,7 @@ from typing import Annotated, Self
 from loguru import logger
 from pydantic import BaseModel, Field, model_validator
 
-from heavyjobs.context import Child
+from heavyjobs.children import Child
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.children import Ctx, alone, share, together
 from heavyjobs.jobs.digest import sha256_of
@@ -24,6 +24,7 @@ from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.survey import Survey, Surveyed
 from heavyjobs.jobs.transcode import Transcoded, check_fit, check_name
 from heavyjobs.jobs.trouble import Trouble, shown, typed
+from heavyjobs.jobs.watchdog import STALL_SECONDS, OutputBytes, StallSeconds, output_bound
 from heavyjobs.jobs.workshop import folder_beside, kept_while_useful, new_mark, sweep_others
 from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
@@ -73,11 +74,13 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
     | the source is missing, a folder, or may not be read, on any host | `SourceMissing` | no |
     | it changes meanwhile | `SourceChanged` | yes, from the start |
     | no media file, a playlist, no stream that the preset wants, one that ends before its time | `Unreadable` | no |
-    | a place that is not open to jobs | `Refused` | no |
+    | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
+    | an output larger than `output_max_bytes` | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | a name that does not fit the preset, no such folder | `TargetUnusable` | no |
     | the joined film is not as it must be | `OutputWrong` | yes |
     | a host has no ffmpeg, or one without the preset's encoders | `NotInstalled` | yes |
+    | ffmpeg stands still for `stall_max_seconds` in all of a child's tries | `Stalled` | yes |
     | a piece dies in another way, after its own three tries | `JobDead`, with its cause | yes: the pieces that are not done |
     """
 
@@ -90,6 +93,8 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
     piece_seconds: Annotated[float, Field(ge=1, le=86400)] = 60
     threads_per_piece: Annotated[int, Field(ge=1, le=64)] = 1
     decode: bool = True
+    stall_max_seconds: StallSeconds = STALL_SECONDS
+    output_max_bytes: OutputBytes = None
     overwrite: bool = False
 
     config = JobConfig(timeout=None, memory=None)
@@ -175,6 +180,8 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
             height=self.height,
             crf=self.crf,
             threads=self.threads_per_piece,
+            stall_max_seconds=self.stall_max_seconds,
+            output_max_bytes=output_bound(self.output_max_bytes, surveyed.identity.bytes),
             queue=ctx.queue,
         )
 
@@ -186,6 +193,8 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
             seconds=surveyed.seconds,
             preset=self.preset,
             audio_kbps=self.audio_kbps,
+            stall_max_seconds=self.stall_max_seconds,
+            output_max_bytes=output_bound(self.output_max_bytes, surveyed.identity.bytes),
             queue=ctx.queue,
         )
 
@@ -198,6 +207,8 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
             sound=sound,
             preset=self.preset,
             decode=self.decode,
+            stall_max_seconds=self.stall_max_seconds,
+            output_max_bytes=output_bound(self.output_max_bytes, surveyed.identity.bytes),
             queue=ctx.queue,
         )
 
@@ -210,6 +221,8 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
             crf=self.crf,
             audio_kbps=self.audio_kbps,
             overwrite=True,
+            stall_max_seconds=self.stall_max_seconds,
+            output_max_bytes=self.output_max_bytes,
             queue=ctx.queue,
         )
 

@@ -11,6 +11,7 @@ from heavyjobs.context import Context
 from heavyjobs.errors import ProgramFailed
 from heavyjobs.jobs.progress import Meter
 from heavyjobs.jobs.trouble import NotInstalled, Unreadable, stop
+from heavyjobs.jobs.watchdog import Bounds, Watchdog
 
 PROGRESS: Final = ("-nostats", "-progress", "pipe:1", "-stats_period", "0.25", "-loglevel", "warning")
 """Goes between the input's arguments and the output's."""
@@ -36,26 +37,35 @@ def encode(
     phase: str,
     total: float | None,
     made: str,
-    source: str,
+    bounds: Bounds,
     cwd: Path | None = None,
 ) -> Encoded:
-    """Run a command that has `PROGRESS` among its arguments; `made` names what it makes, `source` what it reads, in errors.
+    """Run a command that has `PROGRESS` among its arguments; `made` and `bounds.where` name in errors what it makes and reads.
 
     Raises:
-        Stopped: NotInstalled, when this ffmpeg lacks an encoder for it; Unreadable, when it can make nothing of the source.
+        Stopped: NotInstalled, when this ffmpeg lacks an encoder for it; Unreadable, when it can make nothing of the source;
+            Stalled, when it stands still; Refused, when it writes too much.
         ProgramFailed: whatever else it fails for.
     """
     meter.start(phase, total=total, unit="seconds")
-    return follow(ctx, argv, meter, made=made, source=source, cwd=cwd)
+    return follow(ctx, argv, meter, made=made, bounds=bounds, source=bounds.where, cwd=cwd)
 
 
 def follow(
-    ctx: Context[Any, Any], argv: Sequence[str], meter: Meter, *, made: str, source: str | None = None, cwd: Path | None = None
+    ctx: Context[Any, Any],
+    argv: Sequence[str],
+    meter: Meter,
+    *,
+    made: str,
+    bounds: Bounds,
+    source: str | None = None,
+    cwd: Path | None = None,
 ) -> Encoded:
     """The same on a meter that was started; without `source` it is nobody's fault in particular that nothing can be made."""
+    watchdog = Watchdog(bounds)
     try:
-        with ctx.program(argv, cwd=cwd, env={**os.environ, **_QUIET}) as lines:
-            done = _follow(lines, meter)
+        with ctx.program(argv, cwd=cwd, env={**os.environ, **_QUIET}, watch=watchdog.look) as lines:
+            done = _follow(lines, meter, watchdog)
     except ProgramFailed as failed:
         if any("Unknown encoder" in line for line in failed.tail):
             stop(NotInstalled, f"{argv[0]} has no encoder for {made}", where="this host", would_do="install another")
@@ -67,6 +77,7 @@ def follow(
                 would_do="check that it is whole, and see ffmpeg's lines in the log",
             )
         raise
+    watchdog.measure()
     meter.end()
     return done
 
@@ -77,7 +88,7 @@ def blames_source(lines: Iterable[str]) -> bool:
     return any(sign in said for sign in _UNREADABLE) and not any(sign in said for sign in _UNWRITABLE)
 
 
-def _follow(lines: Iterator[str], meter: Meter) -> Encoded:
+def _follow(lines: Iterator[str], meter: Meter, watchdog: Watchdog) -> Encoded:
     frames, seconds = 0, 0.0
     for line in lines:
         key, _, value = line.partition("=")
@@ -87,4 +98,5 @@ def _follow(lines: Iterator[str], meter: Meter) -> Encoded:
         elif key == "out_time_us" and value.lstrip("-").isdecimal():  # N/A before the first packet
             seconds = max(int(value) / 1e6, seconds)
             meter.at(seconds)
+            watchdog.note(frames=frames, seconds=seconds)
     return Encoded(frames, seconds)

@@ -19,6 +19,7 @@ from heavyjobs.jobs.places import source_file, target_path
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.sounds import SOUNDS, Sound, SoundName, copies, sounding
 from heavyjobs.jobs.trouble import OutputWrong, TargetUnusable, Trouble, Unreadable, shown, stop, typed
+from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds, output_bound
 from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
 
@@ -60,11 +61,13 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
     | no media file, a playlist, no such audio stream, more channels than the format holds | `Unreadable` | no |
     | a source whose sound ends before its time | `Unreadable` | no |
-    | a place that is not open to jobs, more streams or seconds than any film has | `Refused` | no |
+    | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
+    | an output larger than `output_max_bytes` | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | a name that does not fit the preset, no such folder | `TargetUnusable` | no |
     | the output is not what ffmpeg said that it wrote | `OutputWrong` | yes |
     | no ffmpeg here, or one without the preset's encoder | `NotInstalled` | yes |
+    | ffmpeg stands still for `stall_max_seconds` | `Stalled` | yes |
     | ffmpeg crashes or fails in another way (disk full) | `ProgramFailed` | yes |
     """
 
@@ -73,6 +76,8 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
     preset: SoundName = "m4a-aac"
     stream: Annotated[int, Field(ge=0, le=999)] = 0
     audio_kbps: Annotated[int, Field(ge=16, le=1024)] | None = None
+    stall_max_seconds: StallSeconds = STALL_SECONDS
+    output_max_bytes: OutputBytes = None
     overwrite: bool = False
 
     config = JobConfig(timeout=None, memory=None)
@@ -105,7 +110,9 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
         self._tell(stream, copied=copied)
         options = sounding(self._sound, stream, number=self.stream, kbps=self.audio_kbps)
         argv = [*reading(ffmpeg, source), *PROGRESS, *options, "-y", f"file:{part}"]
-        said = encode(ctx, argv, meter, phase="extracting", total=facts.duration_seconds, made=self.preset, source=self.source)
+        most = output_bound(self.output_max_bytes, source.stat().st_size)
+        bounds = Bounds(where=self.source, output=part, stall_seconds=self.stall_max_seconds, bytes_max=most)
+        said = encode(ctx, argv, meter, phase="extracting", total=facts.duration_seconds, made=self.preset, bounds=bounds)
         made = examine(ctx, part, where=self.target, caps=Caps())
         if not made.audio:
             stop(Unreadable, "has no sound that can be read", where=self.source, would_do="check that it is whole")

@@ -20,6 +20,7 @@ from heavyjobs.jobs.places import source_file, target_path
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.rendering import Rendered, Wanted, is_still, render
 from heavyjobs.jobs.trouble import OutputWrong, Trouble, Unreadable, shown, stop, typed
+from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds, output_bound
 from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
 
@@ -77,12 +78,14 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
     | no media file, a playlist, no video, no duration, one that ends before its time | `Unreadable` | no |
-    | a place that is not open to jobs, more pixels or seconds than any film has | `Refused` | no |
+    | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
+    | an output larger than `output_max_bytes` | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | no such folder for it, a name that is too long | `TargetUnusable` | no |
     | a rendition is not what its playlist says, or its segments are not those of the others | `OutputWrong` | yes |
     | the source changed between two attempts | all is made again | |
     | no ffmpeg here, or one without x264 | `NotInstalled` | yes |
+    | ffmpeg stands still for `stall_max_seconds` | `Stalled` | yes |
     | ffmpeg crashes or fails in another way (disk full) | `ProgramFailed` | yes |
     """
 
@@ -91,6 +94,8 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
     renditions: Annotated[tuple[RenditionName, ...], Field(min_length=1)] = USUAL
     segments: SegmentSort = "fmp4"
     segment_seconds: Annotated[float, Field(ge=1, le=30)] = 6
+    stall_max_seconds: StallSeconds = STALL_SECONDS
+    output_max_bytes: OutputBytes = None
     overwrite: bool = False
 
     config = JobConfig(timeout=None, memory=None)
@@ -127,7 +132,6 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
     def _want(self, name: str, version: int, arguments: list[str]) -> Wanted:
         return Wanted(
             name=name,
-            source=self.source,
             version=version,
             arguments=arguments,
             sort=self.segments,
@@ -143,21 +147,32 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
         same = _Source(bytes=now.st_size, mtime_ns=now.st_mtime_ns)
         finished = _finished_before(ctx, same)
         logger.info("making renditions of {}: {}", shown(self.source), show_seconds(seconds))
-        wanted = self._wanted(facts, film)
+        wanted, made = self._wanted(facts, film), set[str]()
         for want in wanted:
             one, place = finished.get(want.name), folder / want.name
             if one is not None and one.version == want.version and is_still(place, one, meter=meter):
                 logger.info("{} is finished already", want.name)
             else:
                 remove_tree(ctx, place)
-                one = render(ctx, ffmpeg, source, want, place, seconds=seconds, meter=meter, where=self.target)
+                bounds = self._bounds(place, now.st_size, [finished[other.name] for other in wanted if other.name in made])
+                one = render(ctx, ffmpeg, source, want, bounds, seconds=seconds, meter=meter, where=self.target)
                 logger.info("finished {}: {} segments, {}", one.name, one.segments, show_bytes(one.bytes))
                 finished[want.name] = one  # those that were not looked at yet stay in the checkpoint
                 ctx.checkpoint(_Done(source=same, rendered=list(finished.values())))
+            made.add(want.name)
             self._check_whole(one, facts, film)
         rendered = [finished[want.name] for want in wanted]
         self._check_longest(rendered, facts)
         return rendered
+
+    def _bounds(self, folder: Path, source_bytes: int, made: list[Rendered]) -> Bounds:
+        return Bounds(
+            where=self.source,
+            output=folder,
+            stall_seconds=self.stall_max_seconds,
+            bytes_max=output_bound(self.output_max_bytes, source_bytes),
+            bytes_before=sum(one.bytes for one in made),
+        )
 
     def _check_whole(self, one: Rendered, facts: Facts, film: VideoStream) -> None:
         stream = facts.audio[0] if one.width is None else film

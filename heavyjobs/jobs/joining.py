@@ -24,6 +24,7 @@ from heavyjobs.jobs.places import source_file
 from heavyjobs.jobs.presets import PRESETS, PresetName
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.trouble import OutputWrong, SourceMissing, Stopped, Trouble, stop, typed
+from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds
 from heavyjobs.locations import Place
 
 
@@ -49,8 +50,9 @@ class Join(Job[Joined, Progress, Trouble], kind="media.join"):
     | --- | --- | --- |
     | a piece is missing on this host, or is not the one that was made | `OutputWrong` | yes |
     | the film is not as it must be | `OutputWrong` | yes |
-    | a place that is not open to jobs | `Refused` | no |
+    | a place that is not open to jobs, an output larger than `output_max_bytes` | `Refused` | no |
     | no ffmpeg here | `NotInstalled` | yes |
+    | ffmpeg stands still for `stall_max_seconds` | `Stalled` | yes |
     | ffmpeg crashes or fails in another way (disk full) | `ProgramFailed` | yes |
     """
 
@@ -61,6 +63,8 @@ class Join(Job[Joined, Progress, Trouble], kind="media.join"):
     sound: Part | None = None
     preset: PresetName
     decode: bool = True
+    stall_max_seconds: StallSeconds = STALL_SECONDS
+    output_max_bytes: OutputBytes = None
     queue: str = "default"
 
     config = JobConfig(backoff="2s", timeout=None, memory=None)
@@ -103,7 +107,11 @@ class Join(Job[Joined, Progress, Trouble], kind="media.join"):
             command += options
         streams = ["-map", "0:v:0", *(["-map", "1:a:0"] if sound else []), "-c", "copy", *preset.container]
         meter.start("joining", total=float(sum(self.lengths)), unit="seconds")
-        follow(ctx, [*command, *PROGRESS, *streams, "-f", preset.muxer, "-y", f"file:{path}"], meter, made=self.preset)
+        command += [*PROGRESS, *streams, "-f", preset.muxer, "-y", f"file:{path}"]
+        follow(ctx, command, meter, made=self.preset, bounds=self._bounds(path))
+
+    def _bounds(self, path: Path) -> Bounds:
+        return Bounds(where=self.folder, output=path, stall_seconds=self.stall_max_seconds, bytes_max=self.output_max_bytes)
 
     def _check(self, ctx: Context[Progress, Trouble], path: Path, meter: Meter) -> Joined:
         ffmpeg, frames, seconds = find_ffmpeg(), sum(part.frames for part in self.pieces), float(sum(self.lengths))
@@ -113,7 +121,7 @@ class Join(Job[Joined, Progress, Trouble], kind="media.join"):
         if fault is None and self.sound:
             fault = fault_in_order(list_packets(ctx, ffmpeg, path, "sound", where=self.folder))
         if fault is None and self.decode:
-            fault = _decoding_fault(ctx, ffmpeg, path, meter, frames=frames)
+            fault = _decoding_fault(ctx, ffmpeg, path, meter, frames=frames, bounds=self._bounds(path))
         if fault is not None:
             stop(OutputWrong, f"the joined film {fault}", where=self.folder, would_do="try again, or use media.transcode")
         found, size = probe(ctx, ffmpeg, path, where=self.folder), path.stat().st_size
@@ -173,11 +181,13 @@ def fault_in_order(listing: Listing) -> str | None:
     return None
 
 
-def _decoding_fault(ctx: Context[Progress, Trouble], ffmpeg: str, path: Path, meter: Meter, *, frames: int) -> str | None:
+def _decoding_fault(
+    ctx: Context[Progress, Trouble], ffmpeg: str, path: Path, meter: Meter, *, frames: int, bounds: Bounds
+) -> str | None:
     meter.start("decoding", total=None, unit="seconds")
     command = [*reading(ffmpeg, path), *PROGRESS, "-xerror", "-map", "0", "-fps_mode", "passthrough", "-f", "null", "-"]
     try:
-        decoded = follow(ctx, command, meter, made="decoding").frames
+        decoded = follow(ctx, command, meter, made="decoding", bounds=bounds).frames
     except ProgramFailed as failed:
         if failed.code is None:
             raise

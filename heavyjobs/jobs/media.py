@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from heavyjobs.context import Context
 from heavyjobs.errors import ProgramFailed
+from heavyjobs.jobs.facts import Caps
 from heavyjobs.jobs.trouble import NotInstalled, Unreadable, stop
 
 FORMATS: Final = (
@@ -74,8 +75,11 @@ def _packaged_ffmpeg() -> str | None:
 
 
 def reading(ffmpeg: str, path: Path, *, options: Sequence[str] = ()) -> list[str]:
-    """The start of a command that reads this file and nothing else; `options` are of reading, like where to begin."""
-    limits = ["-format_whitelist", FORMATS, "-protocol_whitelist", "file"]
+    """The start of a command that reads this file and nothing else; `options` are of reading, like where to begin.
+
+    Pictures that grow past the cap in the middle are not decoded, whatever the file said of them before.
+    """
+    limits = ["-format_whitelist", FORMATS, "-protocol_whitelist", "file", "-max_pixels", str(Caps().pixels)]
     return [ffmpeg, "-hide_banner", "-nostdin", *limits, *options, "-i", f"file:{path}"]
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 from heavyjobs.context import Context
 from heavyjobs.errors import ProgramFailed
-from heavyjobs.jobs.facts import Caps
 from heavyjobs.jobs.media import reading
 
 ImageName: TypeAlias = Literal["jpeg", "webp", "png"]
@@ -75,7 +74,7 @@ class Camera:
         path = self._work / "picture.ppm"
         begin = max(seconds - self._early_seconds, 0.0)
         # From the key frame before; `fps` then drops all that are over by the time, and keeps the one that is still seen.
-        options = ["-max_pixels", str(Caps().pixels), "-noaccurate_seek", "-ss", f"{begin:.3f}"]
+        options = ["-noaccurate_seek", "-ss", f"{begin:.3f}"]
         start = reading(self._ffmpeg, self._film, options=options)
         seen = f"fps=1000:start_time={seconds - begin:.3f}:round=up,{scaled}"
         chosen = ["-map", "0:V:0", "-frames:v", "1", "-an", "-sn", "-dn", "-vf", seen]

@@ -28,6 +28,7 @@ from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.survey import Identity, same_or_stop
 from heavyjobs.jobs.transcode import Transcode
 from heavyjobs.jobs.trouble import Trouble, typed
+from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds
 from heavyjobs.locations import Place
 
 
@@ -59,9 +60,10 @@ class Piece(Job[Part, Progress, Trouble], kind="media.piece"):
     | the source is missing on this host, or may not be read | `SourceMissing` | no |
     | it is not what was surveyed, or changes | `SourceChanged` | yes |
     | other frames come out than were counted | none: `exact` is false in the result | |
-    | a place that is not open to jobs | `Refused` | no |
+    | a place that is not open to jobs, an output larger than `output_max_bytes` | `Refused` | no |
     | no ffmpeg here, or one without the preset's encoders | `NotInstalled` | yes |
     | the workshop is gone | `WorkError` | yes |
+    | ffmpeg stands still for `stall_max_seconds` | `Stalled` | yes |
     | ffmpeg crashes or fails in another way (disk full) | `ProgramFailed` | yes |
     """
 
@@ -76,6 +78,8 @@ class Piece(Job[Part, Progress, Trouble], kind="media.piece"):
     height: int | None = None
     crf: int | None = None
     threads: Annotated[int, Field(ge=1, le=64)] = 1
+    stall_max_seconds: StallSeconds = STALL_SECONDS
+    output_max_bytes: OutputBytes = None
     queue: str = "default"
 
     config = JobConfig(backoff="2s", timeout=None, memory=None)
@@ -98,7 +102,8 @@ class Piece(Job[Part, Progress, Trouble], kind="media.piece"):
     def _encode(self, ctx: Context[Progress, Trouble], source: Path, path: Path, name: str, meter: Meter) -> Part:
         seconds = float((self.part.end - self.part.start) * self.tick)
         meter.start("encoding", total=seconds, unit="seconds")
-        frames = follow(ctx, self.command(find_ffmpeg(), source, path), meter, made=self.preset).frames
+        bounds = Bounds(where=self.source, output=path, stall_seconds=self.stall_max_seconds, bytes_max=self.output_max_bytes)
+        frames = follow(ctx, self.command(find_ffmpeg(), source, path), meter, made=self.preset, bounds=bounds).frames
         if frames != self.part.frames:
             logger.warning("piece {}: {} frames instead of {}", self.number, frames, self.part.frames)
             path.touch()
@@ -145,9 +150,10 @@ class Sound(Job[Part, Progress, Trouble], kind="media.sound"):
     | --- | --- | --- |
     | the source is missing on this host, or may not be read | `SourceMissing` | no |
     | it is not what was surveyed, or changes | `SourceChanged` | yes |
-    | a place that is not open to jobs | `Refused` | no |
+    | a place that is not open to jobs, an output larger than `output_max_bytes` | `Refused` | no |
     | no ffmpeg here, or one without the preset's encoders | `NotInstalled` | yes |
     | the workshop is gone | `WorkError` | yes |
+    | ffmpeg stands still for `stall_max_seconds` | `Stalled` | yes |
     | ffmpeg crashes or fails in another way (disk full) | `ProgramFailed` | yes |
     """
 
@@ -157,6 +163,8 @@ class Sound(Job[Part, Progress, Trouble], kind="media.sound"):
     seconds: float
     preset: PresetName
     audio_kbps: int | None = None
+    stall_max_seconds: StallSeconds = STALL_SECONDS
+    output_max_bytes: OutputBytes = None
     queue: str = "default"
 
     config = JobConfig(backoff="2s", timeout=None, memory=None)
@@ -174,9 +182,12 @@ class Sound(Job[Part, Progress, Trouble], kind="media.sound"):
                 sound = ["-map", "0:a:0", "-vn", *sound_encoding(preset, audio_kbps=self.audio_kbps), "-sn", "-dn"]
                 command = [*reading(find_ffmpeg(), source), *PROGRESS, *sound, "-f", preset.muxer, "-y", f"file:{out.path}"]
                 meter.start("encoding sound", total=self.seconds, unit="seconds")
-                written = follow(ctx, command, meter, made=self.preset)
+                written = follow(ctx, command, meter, made=self.preset, bounds=self._bounds(out.path))
                 same_or_stop(source, self.identity, where=self.source)
                 return _measured(out.path, name, written.seconds, meter)
+
+    def _bounds(self, path: Path) -> Bounds:
+        return Bounds(where=self.source, output=path, stall_seconds=self.stall_max_seconds, bytes_max=self.output_max_bytes)
 
 
 class Whole(Transcode, kind="media.whole"):

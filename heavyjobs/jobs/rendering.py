@@ -21,6 +21,7 @@ from heavyjobs.jobs.media import reading
 from heavyjobs.jobs.playlists import MediaPlaylist, avc_codec, bandwidths, fault, read_playlist
 from heavyjobs.jobs.progress import Meter
 from heavyjobs.jobs.trouble import OutputWrong, stop
+from heavyjobs.jobs.watchdog import Bounds
 
 AAC_LC: Final = "mp4a.40.2"
 HEAD_BYTES: Final = 64 << 10
@@ -57,11 +58,10 @@ class Wanted:
     """A rendition that is to be made.
 
     Attributes:
-        source: what it is made of, as errors name it. arguments: ffmpeg's, up to what makes segments of it.
+        arguments: ffmpeg's, up to what makes segments of it.
     """
 
     name: str
-    source: str
     version: int
     arguments: Sequence[str]
     sort: SegmentSort
@@ -69,19 +69,26 @@ class Wanted:
 
 
 def render(
-    ctx: Context[Any, Any], ffmpeg: str, source: Path, wanted: Wanted, folder: Path, *, seconds: float, meter: Meter, where: str
+    ctx: Context[Any, Any],
+    ffmpeg: str,
+    source: Path,
+    wanted: Wanted,
+    bounds: Bounds,
+    *,
+    seconds: float,
+    meter: Meter,
+    where: str,
 ) -> Rendered:
     """Encode a rendition into a new folder, whole and on the disk when this returns; `where` names the output in errors.
 
     Raises:
-        Stopped: OutputWrong, NotInstalled.
+        Stopped: OutputWrong, NotInstalled, Stalled, Refused.
     """
+    folder = bounds.output
     folder.mkdir()
     segments = segmenting(wanted.sort, segment_seconds=wanted.segment_seconds)
-    argv = [*reading(ffmpeg, source, options=["-max_pixels", str(Caps().pixels)]), *PROGRESS, *wanted.arguments, *segments]
-    done = encode(
-        ctx, argv, meter, phase=f"encoding {wanted.name}", total=seconds, made="media.hls", source=wanted.source, cwd=folder
-    )
+    argv = [*reading(ffmpeg, source), *PROGRESS, *wanted.arguments, *segments]
+    done = encode(ctx, argv, meter, phase=f"encoding {wanted.name}", total=seconds, made="media.hls", bounds=bounds, cwd=folder)
     playlist = read_playlist((folder / PLAYLIST).read_text())
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     if what := fault(playlist, sizes):

@@ -14,6 +14,8 @@ from typing_extensions import override
 from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.cutting import Packet, Range, choose_cuts, frame_rate, places_to_cut, ranges
+from heavyjobs.jobs.examine import examine
+from heavyjobs.jobs.facts import Caps
 from heavyjobs.jobs.media import Probed, find_ffmpeg, probe
 from heavyjobs.jobs.packets import Listed, Listing, list_packets
 from heavyjobs.jobs.places import source_file
@@ -64,8 +66,8 @@ class Survey(Job[Surveyed, Progress, Trouble], kind="media.survey"):
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
     | it changes while it is read | `SourceChanged` | yes |
     | no media file, a playlist, no stream that the preset wants, one that ends before its time | `Unreadable` | no |
-    | a place that is not open to jobs | `Refused` | no |
-    | no ffmpeg here | `NotInstalled` | yes |
+    | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
+    | no ffmpeg here, or nothing that reads media files | `NotInstalled` | yes |
     | ffmpeg crashes | `ProgramFailed` | yes |
     """
 
@@ -93,6 +95,7 @@ class Survey(Job[Surveyed, Progress, Trouble], kind="media.survey"):
     def _survey(self, ctx: Context[Progress, Trouble], path: Path, identity: Identity) -> Surveyed:
         ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)
         meter.start("surveying", total=None)
+        examine(ctx, path, where=self.source, caps=Caps())
         found = probe(ctx, ffmpeg, path, where=self.source)
         check_streams(found, PRESETS[self.preset], where=self.source)
         whole = Surveyed(

@@ -12,11 +12,14 @@ from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, encode
+from heavyjobs.jobs.examine import examine
+from heavyjobs.jobs.facts import Caps
 from heavyjobs.jobs.media import Probed, find_ffmpeg, probe, reading
 from heavyjobs.jobs.places import source_file, target_path
 from heavyjobs.jobs.presets import PRESETS, Preset, PresetName, encoding, ways
 from heavyjobs.jobs.progress import Meter, Progress
-from heavyjobs.jobs.trouble import OutputWrong, Stopped, TargetUnusable, Trouble, Unreadable, shown, stop, typed
+from heavyjobs.jobs.trouble import NotInstalled, OutputWrong, Stopped, TargetUnusable, Trouble, Unreadable, shown, stop, typed
+from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds, output_bound
 from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
 
@@ -55,11 +58,13 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
     | no media file, a playlist, no stream that the preset wants, one that ends before its time | `Unreadable` | no |
-    | a place that is not open to jobs | `Refused` | no |
+    | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
+    | an output larger than `output_max_bytes` | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | a name that does not fit the preset, no such folder | `TargetUnusable` | no |
     | the output is not what ffmpeg said that it wrote | `OutputWrong` | yes |
-    | no ffmpeg here, or one without the preset's encoders | `NotInstalled` | yes |
+    | no ffmpeg here, or one without the preset's encoders; nothing that reads media files | `NotInstalled` | yes |
+    | ffmpeg stands still for `stall_max_seconds` | `Stalled` | yes |
     | ffmpeg crashes or fails in another way (disk full) | `ProgramFailed` | yes |
     """
 
@@ -69,6 +74,8 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
     height: Annotated[int, Field(ge=16, le=4320)] | None = None
     crf: Annotated[int, Field(ge=0)] | None = None
     audio_kbps: Annotated[int, Field(ge=16, le=512)] | None = None
+    stall_max_seconds: StallSeconds = STALL_SECONDS
+    output_max_bytes: OutputBytes = None
     overwrite: bool = False
 
     config = JobConfig(timeout=None, memory=None)
@@ -90,9 +97,11 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
 
     def _transcode(self, ctx: Context[Progress, Trouble], source: Path, part: Path, *, path: Path) -> Transcoded:
         ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)
+        examine(ctx, source, where=self.source, caps=Caps())
         found = probe(ctx, ffmpeg, source, where=self.source)
         check_streams(found, PRESETS[self.preset], where=self.source)
-        frames, seconds = self._encode(ctx, reading(ffmpeg, source), part, found, meter)
+        bounds = self._bounds(part, source.stat().st_size)
+        frames, seconds = self._encode(ctx, reading(ffmpeg, source), bounds, found, meter)
         made = probe(ctx, ffmpeg, part, where=self.target)
         self._check_made(found, made, seconds)
         size = part.stat().st_size
@@ -111,22 +120,28 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
             sha256=sha256_of(part, meter=meter),
         )
 
+    def _bounds(self, part: Path, source_bytes: int) -> Bounds:
+        most = output_bound(self.output_max_bytes, source_bytes)
+        return Bounds(where=self.source, output=part, stall_seconds=self.stall_max_seconds, bytes_max=most)
+
     def _arguments(self, preset: Preset, path: Path) -> list[str]:
         options = encoding(preset, height=self.height, crf=self.crf, audio_kbps=self.audio_kbps)
         return [*PROGRESS, *options, "-y", f"file:{path}"]
 
     def _encode(
-        self, ctx: Context[Progress, Trouble], start: list[str], part: Path, found: Probed, meter: Meter
+        self, ctx: Context[Progress, Trouble], start: list[str], bounds: Bounds, found: Probed, meter: Meter
     ) -> tuple[int, float]:
         """Run ffmpeg with the first of the preset's encoders that it has; give the frames and seconds that it says it wrote."""
         length = "of unknown length" if found.seconds is None else show_seconds(found.seconds)
         logger.info("transcoding {}: {}, {}", shown(self.source), found.video or found.audio, length)
         missing: Stopped | None = None
         for preset in ways(PRESETS[self.preset]):
-            argv = [*start, *self._arguments(preset, part)]
+            argv = [*start, *self._arguments(preset, bounds.output)]
             try:
-                return encode(ctx, argv, meter, phase="transcoding", total=found.seconds, made=self.preset, source=self.source)
+                return encode(ctx, argv, meter, phase="transcoding", total=found.seconds, made=self.preset, bounds=bounds)
             except Stopped as lacking:
+                if not isinstance(lacking.trouble, NotInstalled):
+                    raise
                 missing = lacking
         assert missing is not None  # noqa: S101 - a preset has one way at least
         raise missing

@@ -49,7 +49,7 @@ class Unreadable(_Trouble):
 
 
 class Refused(_Trouble):
-    """Something in the source is not let through: a name that escapes, a device, a location that is not open to jobs."""
+    """Something is not let through: a name that escapes, a device, a location that is not open to jobs, more than a cap."""
 
     reason: Literal["refused"] = "refused"
 
@@ -92,6 +92,12 @@ class NotInstalled(_Trouble):
     reason: Literal["not_installed"] = "not_installed"
 
 
+class Stalled(_Trouble):
+    """A program stood still for so long that it was ended. Tried again: a disk or a network may have been the reason."""
+
+    reason: Literal["stalled"] = "stalled"
+
+
 class StorageAway(_Trouble):
     """A server stalls, resets or says that it has trouble, and did so for minutes. Tried again, from where it was."""
 
@@ -122,6 +128,7 @@ AnyTrouble: TypeAlias = (
     | OutputWrong
     | ChunksUnsound
     | NotInstalled
+    | Stalled
     | StorageAway
     | Different
 )
@@ -131,7 +138,7 @@ Trouble: TypeAlias = Annotated[AnyTrouble, Discriminator("reason")]
 SHOWN_MAX_CHARS: Final = 400
 """Of a name in a status, an error or the log; a tar may hold names of megabytes."""
 
-RETRIED: Final = (SourceChanged, OutputWrong, NotInstalled, StorageAway)
+RETRIED: Final = (SourceChanged, OutputWrong, NotInstalled, Stalled, StorageAway)
 _SPOILT: Final = (SourceChanged, OutputWrong)
 
 

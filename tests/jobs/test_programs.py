@@ -234,6 +234,27 @@ def test_a_program_that_obeys_sigterm_is_not_waited_for_any_longer(monkeypatch: 
     assert time.monotonic() - began < programs.TERM_SECONDS
 
 
+@pytest.mark.parametrize(
+    "code", ["import time; time.sleep(1000)", "import os, time; os.close(1); os.close(2); time.sleep(1000)"]
+)
+def test_what_a_watch_raises_ends_a_program_that_says_nothing(code: str) -> None:
+    before = set(psutil.Process().children())
+    looks = iter(range(3))
+
+    def watch() -> None:
+        if next(looks, None) is None:
+            raise TimeoutError
+
+    argv = [sys.executable, "-c", code]
+    with (
+        pytest.raises(TimeoutError),
+        programs.program(argv, stream="stdout", cwd=None, env=None, log=print, watch=watch) as lines,
+    ):
+        list(lines)
+
+    assert all(gone(child.pid) for child in {*psutil.Process().children()} - before)
+
+
 def test_a_grandchild_that_keeps_the_streams_open_does_not_keep_the_job() -> None:
     with python("import os, time\npid = os.fork()\nif not pid: os.setsid(); time.sleep(1000)\nprint(pid)") as lines:
         (pid,) = map(int, lines)

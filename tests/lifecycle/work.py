@@ -21,7 +21,7 @@ from loguru import logger
 from pydantic import BaseModel
 
 from heavyjobs import AsyncContext, Context, Job, JobConfig
-from heavyjobs.context import Child
+from heavyjobs.children import Child
 from heavyjobs.errors import CancelRequested
 from heavyjobs.model import Cancelled, Dead, Succeeded
 
