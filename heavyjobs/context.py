@@ -6,6 +6,7 @@ Neither knows the database or the pipe; a `Link` does the talking (the worker's,
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
@@ -62,6 +63,8 @@ if TYPE_CHECKING:
     from heavyjobs.job import Job
 
 M = TypeVar("M", bound=BaseModel)
+
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Link(Protocol):
@@ -254,6 +257,10 @@ class _Base(Generic[S, E]):
             replace=replace,
         )
 
+    def _resumes(self, error: BaseException) -> bool:
+        """Whether an output left by that error is kept for the next run; a full disk has its room back meanwhile."""
+        return self.runs_again(error) and not (isinstance(error, OSError) and error.errno in _FULL)
+
     def _keep(self, model: BaseModel) -> events.Checkpoint:
         what = f"the checkpoint of {self._assignment.kind}"
         self._checkpoint = encode_typed(exact_serializer(type(model)), model, what=what, max_bytes=CHECKPOINT_MAX_BYTES)
@@ -305,7 +312,8 @@ class Context(_Base[S, E]):
         Args:
             resume: be given what an earlier invocation of this job left, if that lies here: it holds at least what was synced
                 before that invocation's last checkpoint, and perhaps more. Keep `out.begun_by` in the checkpoint; one that has
-                another was of another output. In return an exit by an error leaves it where the job runs again (`runs_again`).
+                another was of another output. In return an exit by an error leaves it where the job runs again (`runs_again`),
+                unless the disk is full.
 
         Raises:
             TargetExists: at once when the target is there and `replace` is False, and again instead of replacing one that came
@@ -317,7 +325,7 @@ class Context(_Base[S, E]):
             confirm=self._confirm,
             shield=self._link.shield,
             resume=resume,
-            stays=self.runs_again,
+            stays=self._resumes,
         )
 
     @contextmanager
@@ -441,7 +449,7 @@ class AsyncContext(_Base[S, E]):
             await self._link.ask_async(events.Confirm())
             await _step(staged, staged.publish)
         except BaseException as error:
-            stays = resume and staged.resumable and self.runs_again(error)
+            stays = resume and staged.resumable and self._resumes(error)
             raise
         finally:
             if not stays:
