@@ -448,7 +448,7 @@ class AsyncContext(_Base[S, E]):
             await outputs.in_thread(staged.sync)
             await self._link.ask_async(events.Confirm())
             await _step(staged, staged.publish)
-        except BaseException as error:
+        except BaseException as error:  # passed on: only what stays is decided, which a request to stop decides too
             stays = resume and staged.resumable and self._resumes(error)
             raise
         finally:

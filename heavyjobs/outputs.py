@@ -224,7 +224,7 @@ def published(
             with shield():
                 confirm()
                 staged.publish()
-        except BaseException as error:
+        except BaseException as error:  # passed on: only what stays is decided, which a request to stop decides too
             errors.append(error)
             raise
 

@@ -141,7 +141,7 @@ class FarCopy:
                 self._move(source, Target(landing.place, self._target), items, overwrite="overwrite", maker="")
                 replace = self._how.overwrite in {"overwrite", "if_newer"}
                 landing.publish(replace=replace, publishing=self.publishing, text=self._target)
-            except BaseException as error:
+            except BaseException as error:  # passed on: only what stays is decided, which a request to stop decides too
                 if self._ctx.runs_again(error):
                     left.pop_all()
                 raise
@@ -183,7 +183,7 @@ class FarCopy:
         self._keep()
         try:
             self._take_all(mover.move(self._left(items, meter)))
-        except BaseException as error:
+        except BaseException as error:  # passed on: only what stays is decided, which a request to stop decides too
             if not self._ctx.runs_again(error):
                 mover.abandon()
             raise

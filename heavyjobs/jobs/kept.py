@@ -31,7 +31,7 @@ def kept(ctx: Context[Any, Any], target: Path) -> Generator[Path]:
     folder = _take_over(target, ctx)
     try:
         yield folder
-    except BaseException as error:
+    except BaseException as error:  # passed on: only what stays is decided, which a request to stop decides too
         if not is_of_use(ctx, error):
             remove_tree(ctx, folder)
         raise

@@ -186,7 +186,7 @@ class _Syncing:
         try:
             for _ in mover.move(items):
                 pass
-        except BaseException as error:
+        except BaseException as error:  # passed on: only what stays is decided, which a request to stop decides too
             if not self._ctx.runs_again(error):
                 mover.abandon()
             raise

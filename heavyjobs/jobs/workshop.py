@@ -49,7 +49,7 @@ async def kept_while_useful(ctx: AsyncContext[Any, Any], folder: Path) -> AsyncG
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
     try:
         yield
-    except BaseException as error:
+    except BaseException as error:  # passed on: only what stays is decided, which a request to stop decides too
         if not is_of_use(ctx, error):
             await asyncio.to_thread(remove_folder, folder)
         raise
