@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -15,7 +16,7 @@ import pytest
 from heavyjobs import Client, JobRecord, JobState, LogLine, StateChanged, StoreOptions, StoreUnavailable
 from heavyjobs.model import new_id
 from heavyjobs.store.postgres import PostgresStore
-from heavyjobs.store.records import Brief
+from heavyjobs.store.records import Brief, Topic, WakeUp
 from heavyjobs.store.sqlite import SqliteStore
 from heavyjobs.store.watching import Watcher
 from heavyjobs.testing.postgres import PostgresServer
@@ -43,6 +44,12 @@ class _Counting(PostgresStore):
         self.calls["records"] += 1
         self.calls["records read"] += len(jobs)
         return await super().get_many(jobs)
+
+    @asynccontextmanager
+    async def wakeups(self, topics: Collection[Topic]) -> AsyncGenerator[AsyncIterator[WakeUp]]:
+        async with super().wakeups(topics) as wakeups:
+            self.calls["listeners"] += 1
+            yield wakeups
 
 
 def _listen_url(url: str) -> str:
@@ -91,8 +98,9 @@ async def test_a_flush_wakes_only_the_waiters_of_its_own_jobs(postgres_url: str)
         handles = await client.submit_many([Bake(flour=n) for n in range(CROWD)])
         claims = {claimed.claim.job: claimed.claim for claimed in await player.claims()}
         waiting = [asyncio.create_task(handle.result(timeout=60)) for handle in handles]
-        await anext(handles[-1].watch())  # all have been looked at, and the listener hears
-        await anext(handles[-1].watch())
+        await until(lambda: store.calls["listeners"] > 0)
+        await anext(handles[-1].watch())  # from a round that may have begun before the listener heard
+        await anext(handles[-1].watch())  # from one after it, in which all are looked at
         store.calls.clear()
 
         await player.succeed(claims[handles[0].id])
