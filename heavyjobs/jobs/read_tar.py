@@ -6,7 +6,6 @@ is checked here: a block of zeros, and nothing but zeros after it.
 
 from __future__ import annotations
 
-import stat
 import struct
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -149,7 +148,7 @@ def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, where: str) -> Iterator
         sort=sort,
         size=info.size if sort is Sort.FILE else 0,
         mtime_ns=_mtime_ns(info),
-        mode=stat.S_IMODE(info.mode),
+        mode=info.mode & 0o7777,  # may be negative, which S_IMODE refuses
         link=link,
         sparse=info.issparse(),
     )

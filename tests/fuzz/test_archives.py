@@ -9,10 +9,10 @@ import importlib
 import io
 import lzma
 import resource
-import shutil
 import stat
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,7 +164,12 @@ def test_a_zip_whose_directory_lies_is_converted_or_refused(
     _convert(folder, bytes(data), into)
 
 
-def _convert(folder: Path, data: bytes, into: str) -> None:
+def _convert(parent: Path, data: bytes, into: str) -> None:
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
+        _convert_in(Path(folder), data, into)
+
+
+def _convert_in(folder: Path, data: bytes, into: str) -> None:
     source, target = folder / "in.bin", folder / into
     source.write_bytes(data)
     places = {"source": str(source), "target": str(target)}
@@ -176,9 +181,7 @@ def _convert(folder: Path, data: bytes, into: str) -> None:
         assert error.errno == errno.EFBIG, error  # noqa: PT017
         made = set()
 
-    left = {path.name for path in folder.iterdir()}
-    shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
-    assert left == {source.name, *made}
+    assert {path.name for path in folder.iterdir()} == {source.name, *made}
 
 
 def _size(target: Path) -> int:

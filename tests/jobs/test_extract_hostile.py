@@ -130,6 +130,21 @@ def test_devices_and_fifos_are_refused(place: Path, kind: bytes) -> None:
     refused(place, tar_with(place.parent / "evil.tar", info("fine", size=1), info("dev", kind)))
 
 
+def test_a_negative_mode_is_taken_by_its_lowest_bits(place: Path) -> None:
+    """GNU's binary numbers have signs."""
+    tar = tar_with(place.parent / "evil.tar", info("one"))
+    header = bytearray(tar.read_bytes()[:512])
+    header[100:108] = (-2).to_bytes(8, "big", signed=True)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    tar.write_bytes(header + tar.read_bytes()[512:])
+
+    done = extract(tar, place / "out")
+
+    assert done.error is None
+    assert stat.S_IMODE((place / "out/one").lstat().st_mode) == 0o754
+
+
 @pytest.mark.fault("security: an archive with setuid files, open to all")
 def test_setuid_setgid_sticky_and_others_write_are_dropped(place: Path) -> None:
     made = [info("file", size=1), info("folder", DIR), info("folder/in it", size=1)]
