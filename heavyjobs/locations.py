@@ -162,5 +162,14 @@ def _settled(text: str) -> str:
     return os.path.abspath(text)  # noqa: PTH100 - Path.absolute keeps the .. that people type
 
 
+def _all_settled(places: str | list[str]) -> str | list[str]:
+    if not places:
+        raise ValueError("there has to be one; give a path or location:key")
+    return _settled(places) if isinstance(places, str) else [_settled(place) for place in places]
+
+
 Place = Annotated[str, AfterValidator(_settled)]
 """A job parameter that names a file or folder: `media:films/a.mkv`, or a path, which is made absolute at the submitter."""
+
+Places = Annotated[str | list[str], AfterValidator(_all_settled)]
+"""The same for one or several."""

@@ -154,7 +154,10 @@ def _is_scalar(kind: Any) -> bool:
 
 
 def _one_of_many(kind: Any) -> Any | None:
-    """The type of the items, when the type is a collection whose items one text can be; else None."""
+    """The type of the items, when the type is a collection whose items one text can be, or also one of them; else None."""
+    alternatives = _members(kind)
+    if len(alternatives) == 2 and _bare(alternatives[0]) in (many := [_one_of_many(one) for one in alternatives]):
+        return many[1]
     if kind in _MANY:
         return str
     arguments = [argument for argument in get_args(kind) if argument is not Ellipsis]

@@ -6,7 +6,7 @@ import bz2
 import gzip
 import lzma
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, cast
@@ -36,6 +36,11 @@ class Format:
     container: Literal["tar", "zip"]
     compression: Compression
     suffixes: tuple[str, ...]
+
+    @property
+    def holds_hardlinks(self) -> bool:
+        """Whether it takes hard links; one that does not wants files instead."""
+        return self.container == "tar"
 
 
 TAR: Final = Format("tar", "tar", "none", (".tar",))
@@ -97,14 +102,40 @@ def reading(file: BinaryIO, compression: Compression, *, where: str) -> Generato
         stop(Unreadable, f"the {compression} data are damaged: {error}", where=where, would_do=again)
 
 
+class Compressed:
+    """Compresses into a file, as one stream behind the other; each can be read without those that follow.
+
+    RFC 1952 (gzip), RFC 8878 (zstd), the xz format and bzip2(1) all say that such streams are one.
+    """
+
+    def __init__(self, file: BinaryIO, compression: Compression) -> None:
+        self._file: Final = file
+        self._compression: Final[Compression] = compression
+        self._opened: Final = ExitStack()
+        self._stream: BinaryIO | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._stream is None:
+            self._stream = self._opened.enter_context(_opened(self._file, self._compression))
+        self._stream.write(data)
+
+    def seal(self) -> None:
+        """End the stream; what is written next begins another."""
+        self._stream = None
+        self._opened.close()
+
+
 @contextmanager
-def writing(file: BinaryIO, compression: Compression) -> Generator[BinaryIO]:
-    """A stream that compresses into `file`, complete when the block is left cleanly."""
-    with _compressing(file, compression) as stream:
+def compressing(file: BinaryIO, compression: Compression) -> Generator[Compressed]:
+    """What compresses into that file, whose last stream ends when the block is left."""
+    stream = Compressed(file, compression)
+    try:
         yield stream
+    finally:
+        stream.seal()
 
 
-def _compressing(file: BinaryIO, compression: Compression) -> AbstractContextManager[BinaryIO]:
+def _opened(file: BinaryIO, compression: Compression) -> AbstractContextManager[BinaryIO]:
     match compression:
         case "none":
             return nullcontext(file)

@@ -93,6 +93,7 @@ class ZipMembers:
                 yield replace(member, link=data.read(LINK_MAX_BYTES).decode(errors="surrogateescape")), None
             else:
                 yield member, data
+                self.read += data.left  # of one that was passed over
 
     def _count(self, amount: int) -> None:
         self.read += amount
@@ -104,7 +105,7 @@ class _Checked:
     def __init__(self, opened: zipfile.ZipFile, info: zipfile.ZipInfo, *, where: str, count: Callable[[int], None]) -> None:
         self._where: Final = f"{where}, member {shown(info.filename)!r}"
         self._count: Final = count
-        self._left = info.file_size
+        self.left = info.file_size
         try:
             self._file: Final = opened.open(info)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as error:
@@ -115,10 +116,10 @@ class _Checked:
             data = self._file.read(size)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
             self._damaged(error)
-        self._left -= len(data)
+        self.left -= len(data)
         self._count(len(data))
-        if not data and self._left:
-            self._damaged(EOFError(f"{self._left} bytes are missing"))
+        if not data and self.left:
+            self._damaged(EOFError(f"{self.left} bytes are missing"))
         return data
 
     def close(self) -> None:

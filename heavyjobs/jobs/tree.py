@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Collection, Iterator
@@ -19,10 +20,15 @@ from heavyjobs.jobs.trouble import SourceChanged, SourceMissing, shown, stop
 
 @dataclass(slots=True)
 class Totals:
-    """What a tree holds."""
+    """What a tree holds.
+
+    Attributes:
+        state: says something else whenever the tree holds something else; folders' times do not count.
+    """
 
     files: int = 0
     bytes: int = 0
+    state: str = ""
 
 
 class Tree:
@@ -50,11 +56,13 @@ class Tree:
 
     def measure(self) -> Totals:
         """Count what `members` will give, by looking without reading."""
-        totals = Totals()
-        for _, _, status in self._entries():
+        totals, state = Totals(), hashlib.sha256()
+        for name, _, status in self._entries():
             if stat.S_ISREG(status.st_mode):
                 totals.files += 1
                 totals.bytes += status.st_size
+            state.update(_state(name, status).encode(errors="surrogateescape"))
+        totals.state = state.hexdigest()
         return totals
 
     def members(self) -> Iterator[tuple[Member, Data | None]]:
@@ -158,6 +166,12 @@ def _link(path: Path) -> str:
 
 def _gone(path: Path) -> NoReturn:
     stop(SourceChanged, "went away while the folder was read", where=path, would_do="try again when nobody writes to it")
+
+
+def _state(name: str, status: os.stat_result) -> str:
+    """What differs when an entry does."""
+    data = "" if stat.S_ISDIR(status.st_mode) else f"{status.st_size} {status.st_mtime_ns}"
+    return f"{status.st_dev} {status.st_ino} {status.st_mode:o} {data} {name}\0"
 
 
 def _member(name: str, sort: Sort, status: os.stat_result, *, link: str = "") -> Member:

@@ -41,6 +41,7 @@ class Everything(Job):
     table: dict[str, int] = Field(default_factory=dict)
     span: Annotated[float, BeforeValidator(float)] = 1.0
     either: int | str = 1
+    one_or_more: str | list[str] = ""
     hidden_: str = Field("", alias="json")
 
     def run(self, ctx: Any) -> None: ...
@@ -75,6 +76,8 @@ def options() -> dict[str, FieldOption]:
         (["--inner", '{"number": 1}'], {"inner": {"number": 1}}),
         (["--inners", '[{"number": 1}]'], {"inners": [{"number": 1}]}),
         (["--table", '{"a": 1}'], {"table": {"a": 1}}),
+        (["--one-or-more", "a"], {"one_or_more": ["a"]}),
+        (["--one-or-more", "a", "--one-or-more", "b"], {"one_or_more": ["a", "b"]}),
         (["--param-json", "x"], {"json": "x"}),
         ([], {}),
     ],
@@ -128,6 +131,7 @@ def test_the_help_says_what_may_be_written(key: str, metavar: str) -> None:
         ("folder", "[default: here]"),
         ("share", ""),
         ("names", "(repeat for more)"),
+        ("one_or_more", "(repeat for more)"),
     ],
 )
 def test_the_help_says_what_a_field_is_and_what_it_is_when_left_out(key: str, told: str) -> None:

@@ -8,6 +8,7 @@ import gzip
 import importlib
 import io
 import lzma
+import os
 import resource
 import stat
 import sys
@@ -186,5 +187,6 @@ def _convert_in(folder: Path, data: bytes, into: str) -> None:
 
 def _size(target: Path) -> int:
     """Of a file, or of all files in a folder; one that has several names counts once."""
-    paths = target.rglob("*") if target.is_dir() else [target]
+    folders = os.walk(target)  # unlike rglob it bears symlinks to names that are too long to be
+    paths = [Path(folder, name) for folder, _, names in folders for name in names] if target.is_dir() else [target]
     return sum({status.st_ino: status.st_size for path in paths if stat.S_ISREG((status := path.lstat()).st_mode)}.values())

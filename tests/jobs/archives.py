@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from heavyjobs.jobs import Convert, Extract, Pack, Progress
+from heavyjobs.jobs.archive_checkpoint import Archived
 from heavyjobs.jobs.extract_checkpoint import Extracted
-from heavyjobs.jobs.new_archive import Archived
 from heavyjobs.jobs.trouble import (
     Trouble,
 )

@@ -1,4 +1,4 @@
-"""A job run in a process that is killed between two lines of it; run as `python -m tests.jobs.mortal FOLDER LINE JOB…`.
+"""A job run in a process that is killed between two lines of it; `python -m tests.jobs.mortal FOLDER LINE KIND JOB…`.
 
 The folder keeps what a store would: the claim number and the checkpoint.
 """
@@ -18,7 +18,7 @@ from uuid import UUID
 from heavyjobs import events
 from heavyjobs.context import Assignment, Context
 from heavyjobs.job import Job
-from heavyjobs.jobs import Extract, extracting
+from heavyjobs.jobs import Convert, Extract, Pack, extracting, new_archive
 from heavyjobs.locations import Locations
 from heavyjobs.model import ClaimKey
 from heavyjobs.values import NULL, JsonText
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 JOB: Final = UUID("01940000-0000-7000-8000-000000000001")
+KINDS: Final[dict[str, type[Job[Any, Any, Any]]]] = {kind.kind: kind for kind in (Extract, Pack, Convert)}
 INTERVAL_BYTES: Final = 100_000
 INTERVAL_MEMBERS: Final = 7
 
 
 def run_until(line: int, folder: Path, job: Job[Any, Any, Any]) -> str | None:
     """Run the job's next invocation, and kill it after so many lines; its result as JSON if it came before that."""
-    argv = [sys.executable, "-m", "tests.jobs.mortal", str(folder), str(line), job.parameters()]
+    argv = [sys.executable, "-m", "tests.jobs.mortal", str(folder), str(line), job.kind, job.parameters()]
     done = subprocess.run(
         argv, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
@@ -92,9 +93,10 @@ def _die_at(line: int) -> None:
     sys.settrace(trace)
 
 
-def main(folder: Path, line: int, parameters: str) -> None:
-    extracting.INTERVAL_BYTES, extracting.INTERVAL_MEMBERS = INTERVAL_BYTES, INTERVAL_MEMBERS  # type: ignore[misc]
-    job = Extract.model_validate_json(parameters)
+def main(folder: Path, line: int, kind: str, parameters: str) -> None:
+    for room in (extracting, new_archive):
+        room.INTERVAL_BYTES, room.INTERVAL_MEMBERS = INTERVAL_BYTES, INTERVAL_MEMBERS  # type: ignore[attr-defined]
+    job = KINDS[kind].model_validate_json(parameters)
     kept = checkpoint(folder)
     assignment = Assignment(
         claim=ClaimKey(JOB, _next_claim(folder)),
@@ -108,10 +110,10 @@ def main(folder: Path, line: int, parameters: str) -> None:
     )
     ctx = Context[Any, Any](assignment, _Link(folder), job=job, locations=Locations({}, plain=True))
     _die_at(line)
-    result = job.run(cast("Any", ctx))
+    result = cast("Any", job.run(cast("Any", ctx)))
     sys.settrace(None)
     sys.stdout.write(result.model_dump_json())
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4])

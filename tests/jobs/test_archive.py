@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from heavyjobs.jobs.trouble import (
-    Refused,
-)
+from heavyjobs.jobs import Pack
+from heavyjobs.jobs.trouble import Refused
+from heavyjobs.testing.inline import run_inline
 from tests.jobs.archives import FORMATS, convert, pack, photos, refused_without_trace, unpacked
 from tests.jobs.folders import listing
 
@@ -66,6 +66,29 @@ def test_a_single_file_is_packed_under_its_name(tmp_path: Path, photos: Path) ->
     pack(photos / "text", tmp_path / "a.zip")
 
     assert zipfile.ZipFile(tmp_path / "a.zip").namelist() == ["text"]
+
+
+@pytest.mark.parametrize("form", ["tar.zst", "zip"])
+def test_several_sources_are_packed_each_under_its_own_name(tmp_path: Path, photos: Path, form: str) -> None:
+    (tmp_path / "notes.txt").write_text("notes")
+    sources = [str(photos), str(tmp_path / "notes.txt")]
+
+    done = run_inline(Pack(source=sources, target=str(tmp_path / f"all.{form}")))
+
+    inside = unpacked(tmp_path / f"all.{form}", tmp_path / "unpacked")
+    assert done.error is None
+    assert sorted(path.name for path in inside.iterdir()) == ["notes.txt", photos.name]
+    assert listing(inside / photos.name) == listing(photos)
+    assert (inside / "notes.txt").read_text() == "notes"
+
+
+def test_two_sources_of_one_name_are_refused(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "other" / photos.name).mkdir(parents=True)
+
+    done = run_inline(Pack(source=[str(photos), str(tmp_path / "other" / photos.name)], target=str(tmp_path / "all.zip")))
+
+    assert isinstance(done.error, Refused)
+    assert not (tmp_path / "all.zip").exists()
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from heavyjobs.jobs import Pack
-from heavyjobs.jobs.new_archive import Archived
+from heavyjobs.jobs.archive_checkpoint import Archived
 from heavyjobs.testing.inline import run_inline
 from tests.jobs.archives import FORMATS, convert, info, tar_with, unpacked
 from tests.jobs.folders import listing
