@@ -11,6 +11,7 @@ from pydantic import Field
 from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.codecs import format_in
+from heavyjobs.jobs.finished import finished
 from heavyjobs.jobs.members import Member, Sort, reproducible
 from heavyjobs.jobs.new_archive import Archived, NewArchive, copy_data, writing_output
 from heavyjobs.jobs.places import source_file, source_path
@@ -53,21 +54,24 @@ class Pack(Job[Archived, Progress, Trouble], kind="archive.pack"):
 
     def run(self, ctx: Context[Progress, Trouble]) -> Archived:
         with typed(ctx, target=self.target):
-            source = source_path(ctx.locations, self.source)
-            with writing_output(ctx, self.target, overwrite=self.overwrite) as new:
-                root = Path(os.path.realpath(source))
-                tree = Tree(
-                    root,
-                    name=source.name or "root",
-                    without=new.own_paths,
-                    exclude=self.exclude,
-                    hardlinks=new.holds_hardlinks and not self.reproducible,
-                )
-                new.start("packing", total=tree.measure().bytes)
-                for member, data in tree.members():
-                    new.add(reproducible(member) if self.reproducible else member, data, new.meter.add)
-                new.skipped = tree.skipped
-            return new.archived()
+            return finished(ctx, Archived) or self._pack(ctx)
+
+    def _pack(self, ctx: Context[Progress, Trouble]) -> Archived:
+        source = source_path(ctx.locations, self.source)
+        with writing_output(ctx, self.target, overwrite=self.overwrite) as new:
+            root = Path(os.path.realpath(source))
+            tree = Tree(
+                root,
+                name=source.name or "root",
+                without=new.own_paths,
+                exclude=self.exclude,
+                hardlinks=new.holds_hardlinks and not self.reproducible,
+            )
+            new.start("packing", total=tree.measure().bytes)
+            for member, data in tree.members():
+                new.add(reproducible(member) if self.reproducible else member, data, new.meter.add)
+            new.skipped = tree.skipped
+        return new.archived()
 
 
 class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
@@ -97,12 +101,15 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
 
     def run(self, ctx: Context[Progress, Trouble]) -> Archived:
         with typed(ctx, target=self.target):
-            source = source_file(ctx.locations, self.source, instead="use archive.pack for folders")
-            with writing_output(ctx, self.target, overwrite=self.overwrite) as new:
-                links = self._copy(source, new)
-                if links:
-                    self._copy_linked(source, new, links, scratch=ctx.workspace / "linked")
-            return new.archived()
+            return finished(ctx, Archived) or self._convert(ctx)
+
+    def _convert(self, ctx: Context[Progress, Trouble]) -> Archived:
+        source = source_file(ctx.locations, self.source, instead="use archive.pack for folders")
+        with writing_output(ctx, self.target, overwrite=self.overwrite) as new:
+            links = self._copy(source, new)
+            if links:
+                self._copy_linked(source, new, links, scratch=ctx.workspace / "linked")
+        return new.archived()
 
     def _copy(self, source: Path, new: NewArchive) -> dict[str, list[Member]]:
         """Copy each member, and give back the hard links that the new archive cannot hold, by the name of their file."""

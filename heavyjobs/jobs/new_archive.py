@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from heavyjobs.context import Context
 from heavyjobs.jobs.codecs import format_of
 from heavyjobs.jobs.digest import sha256_of
+from heavyjobs.jobs.finished import finish
 from heavyjobs.jobs.members import Data, Member, Sort
 from heavyjobs.jobs.places import CHUNK_BYTES, target_path
 from heavyjobs.jobs.progress import Meter, Progress
@@ -77,7 +78,7 @@ class NewArchive:
         self._files += member.sort in {Sort.FILE, Sort.HARDLINK}
         self._content_bytes += member.size
 
-    def digest(self, part: Path, *, target: str, path: Path) -> None:
+    def digest(self, part: Path, *, target: str, path: Path) -> Archived:
         """Read the finished file back, and note what it is."""
         size = part.stat().st_size
         self.meter.start("digesting", total=size)
@@ -93,6 +94,7 @@ class NewArchive:
             sha256=sha256_of(part, meter=self.meter),
         )
         self.meter.end()
+        return self._archived
 
     def archived(self) -> Archived:
         """What was published."""
@@ -116,7 +118,7 @@ def writing_output(ctx: Context[Progress, Trouble], target: str, *, overwrite: b
         with writing_archive(out.path, form, where=target) as writer:
             new = NewArchive(writer, Meter(ctx.report), own_paths=own_paths)
             yield new
-        new.digest(out.path, target=target, path=path)
+        finish(ctx, out, new.digest(out.path, target=target, path=path), path=path)
 
 
 def copy_data(data: Data, file: BinaryIO) -> None:
