@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -55,3 +57,36 @@ class AsyncHalf(Job[str], kind="tests.async-half"):
 def write_half(path: Path) -> None:
     path.write_text("half")
     print("half is written")
+
+
+class Dying(Job[None], kind="tests.dying"):
+    """Is killed in the middle of its output, and tried again in an hour."""
+
+    target: Path
+    config = JobConfig(attempts=3, backoff="1h", backoff_max="1h")
+
+    def run(self, ctx: Context) -> None:
+        with ctx.output(self.target) as out:
+            out.path.mkdir()
+            write_half(out.path / "half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Whole(Job[None], kind="tests.whole"):
+    """Writes all of its output."""
+
+    target: Path
+    config = PATIENT
+
+    def run(self, ctx: Context) -> None:
+        with ctx.output(self.target) as out:
+            out.path.write_text("whole")
+
+
+class AsyncWhole(Job[None], kind="tests.async-whole"):
+    target: Path
+    config = PATIENT
+
+    async def run(self, ctx: AsyncContext) -> None:
+        async with ctx.output(self.target) as out:
+            out.path.write_text("whole")
