@@ -38,6 +38,7 @@ from heavyjobs.children import (
     statuses_request,
 )
 from heavyjobs.errors import FailRequested, JobCancelled, JobDead, JobDefinitionError, UsageError
+from heavyjobs.leftovers import Left, Looks, finding_over, over_in, sweep, tell_swept
 from heavyjobs.locations import Locations
 from heavyjobs.model import (
     DEPTH_MAX,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
+_LOOKS: Final = Looks()
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -152,6 +154,11 @@ class _Base(Generic[S, E]):
     @property
     def attempts(self) -> int:
         return self._assignment.attempts
+
+    @property
+    def epoch(self) -> int:
+        """Counts how often the job was sent again after it had ended, by `retry`, from 1."""
+        return self._assignment.epoch
 
     @property
     def queue(self) -> str:
@@ -257,6 +264,12 @@ class _Base(Generic[S, E]):
             replace=replace,
         )
 
+    def _left_beside(self, target: str | Path) -> list[Left]:
+        """What other jobs have left in the folder of a target on this host's file systems, or are at work on there."""
+        if self._locations.elsewhere(str(target)) is not None:
+            return []
+        return _LOOKS.found(self._locations.path(target).parent, but=self.job_id)
+
     def _resumes(self, error: BaseException) -> bool:
         """Whether an output left by that error is kept for the next run; a full disk has its room back meanwhile."""
         return self.runs_again(error) and not (isinstance(error, OSError) and error.errno in _FULL)
@@ -320,6 +333,7 @@ class Context(_Base[S, E]):
                 meanwhile.
             PathRefused: outside of what the configuration opens.
         """
+        self.sweep_beside(target)
         return outputs.published(
             self._stage(target, replace=replace),
             confirm=self._confirm,
@@ -327,6 +341,15 @@ class Context(_Base[S, E]):
             resume=resume,
             stays=self._resumes,
         )
+
+    def sweep_beside(self, target: str | Path) -> None:
+        """Remove what jobs that have ended have left in the folder of a target; `output` does so by itself.
+
+        What another host's file system holds, or may not be removed from here, stays.
+        """
+        found = self._left_beside(target)
+        over = [self._link.ask(request) for request in finding_over(found)]
+        tell_swept(sweep(found, over_in(over)))
 
     @contextmanager
     def publishing(self) -> Generator[None]:
@@ -440,6 +463,7 @@ class AsyncContext(_Base[S, E]):
     async def output(
         self, target: str | Path, *, replace: bool = False, resume: bool = False
     ) -> AsyncGenerator[outputs.Output]:
+        await self.sweep_beside(target)
         staged = await outputs.in_thread(self._stage(target, replace=replace))
         stays = False
         try:
@@ -454,6 +478,11 @@ class AsyncContext(_Base[S, E]):
         finally:
             if not stays:
                 await _step(staged, staged.discard)
+
+    async def sweep_beside(self, target: str | Path) -> None:
+        found = await outputs.in_thread(lambda: self._left_beside(target))
+        over = [await self._link.ask_async(request) for request in finding_over(found)]
+        tell_swept(await outputs.in_thread(lambda: sweep(found, over_in(over))))
 
     def program(
         self,

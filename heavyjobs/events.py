@@ -33,6 +33,9 @@ SPAWN_MAX_BYTES: Final = 1 << 20
 ENDS_MAX: Final = 50
 """Children in one request to read how they ended."""
 
+FIND_MAX: Final = 100
+"""Jobs in one request to find those that have ended."""
+
 KEY_MAX_BYTES: Final = 500
 
 
@@ -266,8 +269,16 @@ class Confirm:
     verb: Literal["confirm"] = "confirm"
 
 
+@dataclass(frozen=True, slots=True)
+class FindOver:
+    """Which of these jobs, whoever's, have ended? Answered with a list of `JobOver`; unknown ones are not in it."""
+
+    jobs: tuple[UUID, ...]
+    verb: Literal["over"] = "over"
+
+
 Request: TypeAlias = Annotated[
-    Checkpoint | Spawn | Await | ReadEnds | ReadStatuses | CancelJobs | Confirm, Discriminator("verb")
+    Checkpoint | Spawn | Await | ReadEnds | ReadStatuses | CancelJobs | Confirm | FindOver, Discriminator("verb")
 ]
 
 
@@ -285,6 +296,15 @@ class ChildState:
 
     job: UUID
     state: JobState
+
+
+@dataclass(frozen=True, slots=True)
+class JobOver:
+    """That a job had ended, and its claim number and epoch then: it may have been sent again since."""
+
+    job: UUID
+    claim: int
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,6 +341,7 @@ ANSWER: Final = TypeAdapter(Answer)
 CHILD_IDS: Final = TypeAdapter(list[UUID])
 CHILD_STATES: Final = TypeAdapter(list[ChildState])
 CHILD_ENDS: Final = TypeAdapter(list[ChildEnd])
+JOBS_OVER: Final = TypeAdapter(list[JobOver])
 CHILD_STATUSES: Final = TypeAdapter(list[JsonText | None])
 
 

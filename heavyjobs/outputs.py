@@ -1,16 +1,15 @@
 """Outputs that appear whole or not at all, and only while the claim is held.
 
 Guarantees: what others see at the target is nothing, what was there before, or the finished output; a target that was not to be
-replaced never is. A job that dies leaves one hidden file or folder beside the target, named after its claim (`part_name`), and
-so does one that runs again and can go on with it: its next invocation does that, or removes it. Where there is none, it stays:
-nothing sweeps yet.
+replaced never is. A job that dies leaves one hidden file or folder beside the target, named after its claim (`parts`), and so
+does one that runs again and can go on with it: its next invocation does that, or removes it. Where there is none, whoever makes
+an output in that folder next removes it (`leftovers`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -23,17 +22,10 @@ from typing_extensions import override
 from heavyjobs import durable
 from heavyjobs.errors import TargetExists, WorkError
 from heavyjobs.model import ClaimKey
+from heavyjobs.parts import NAME_MAX_BYTES, earlier, part_name, take_over
 from heavyjobs.shielding import Shield, surely
 
 T = TypeVar("T")
-
-NAME_MAX_BYTES: Final = 255
-"""Of one file name, on every file system we know."""
-
-_NUMBERS_MAX_BYTES: Final = 24
-"""Kept free for them in the part's name, so that it begins alike for every claim of a job."""
-
-_NUMBERS: Final = re.compile(r"(\d+)(?:\.(\d+))?")
 
 
 @dataclass(slots=True)
@@ -59,21 +51,6 @@ class Output:
         return str(self.path)
 
 
-def part_name(name: str, claim: ClaimKey, *, begun_by: int | None = None) -> str:
-    """The hidden name under which the output `name` is written; long names are cut so that it fits.
-
-    It ends in the number of the claim, and after a dot the one that began it, if that was another.
-    """
-    begun = "" if begun_by in {None, claim.number} else f".{begun_by}"
-    return f"{_part_stem(name, claim)}{claim.number}{begun}"
-
-
-def _part_stem(name: str, claim: ClaimKey) -> str:
-    mark = f".part.{claim.job.hex[-12:]}-"
-    room = NAME_MAX_BYTES - len(mark) - 1 - _NUMBERS_MAX_BYTES
-    return f".{os.fsencode(name)[:room].decode(errors='ignore')}{mark}"
-
-
 class Staged:
     """An output on its way: written beside its target, then published by rename.
 
@@ -96,16 +73,10 @@ class Staged:
 
         Their claims are void, and one that still writes by name finds nothing there.
         """
-        if resume:
-            self._take_over()
-        for _, _, part in self._earlier():
-            remove(part)
-
-    def _take_over(self) -> None:
-        for _, begun_by, part in sorted(self._earlier())[-1:]:
-            self.output.begun_by = begun_by
-            self.output.path = self._target.with_name(part_name(self._target.name, self._claim, begun_by=begun_by))
-            part.rename(self.output.path)
+        if resume and (taken := take_over(self._target, self._claim)) is not None:
+            self.output.begun_by, self.output.path = taken.begun_by, taken.path
+        for left in earlier(self._target, self._claim):
+            remove(left.path)
 
     def sync(self) -> None:
         """Bring what was written to the disk, and count it.
@@ -137,16 +108,6 @@ class Staged:
     def discard(self) -> None:
         """Leave nothing behind but what was published; harmless when repeated."""
         remove(self.output.path)
-
-    def _earlier(self) -> Generator[tuple[int, int, Path]]:
-        """What lies here of earlier claims: the number of each, of the one that began it, and where."""
-        if self._claim.number == 1:
-            return
-        stem = _part_stem(self._target.name, self._claim)
-        for part in _with_prefix(self._target.parent, stem):
-            numbers = _NUMBERS.fullmatch(part.name.removeprefix(stem))
-            if numbers and int(numbers[1]) < self._claim.number:
-                yield int(numbers[1]), int(numbers[2] or numbers[1]), part
 
     def _check(self) -> None:
         folder = self._target.parent
@@ -234,11 +195,6 @@ async def in_thread(fn: Callable[[], T]) -> T:
     return await asyncio.to_thread(fn)
 
 
-def _with_prefix(folder: Path, prefix: str) -> list[Path]:
-    with os.scandir(folder) as entries:
-        return [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
-
-
 def remove(path: Path) -> None:
     """Remove whatever lies there, if anything does."""
     if path.is_dir() and not path.is_symlink():
@@ -255,7 +211,8 @@ def _remove_tree(path: Path) -> None:
     path.chmod(0o700)
     for parent, folders, _ in os.walk(path):
         for folder in folders:
-            Path(parent, folder).chmod(0o700)
+            if not Path(parent, folder).is_symlink():  # what that leads to is not ours
+                Path(parent, folder).chmod(0o700)
     shutil.rmtree(path, ignore_errors=True)
 
 

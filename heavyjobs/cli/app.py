@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "update": "update",
     "coordinators": "coordinators",
     "drain": "drain",
+    "sweep": "sweep",
     "migrate": "migrate",
     "check-config": "check_config",
     "doctor": "doctor",

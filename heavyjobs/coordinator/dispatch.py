@@ -229,7 +229,10 @@ class Dispatch:
                 if grace is None:
                     grace = invocation.claimed.policy.grace_seconds
                 self._spawn(invocation.halt(Stop.CANCEL, grace_seconds=grace), f"cancelling {short_id(order.claim.job)}")
-            elif order.grace_seconds == 0:
+                return
+            if invocation.stop in {Stop.DRAIN, Stop.TIMEOUT}:
+                invocation.cancelled_as_well()
+            if order.grace_seconds == 0:
                 invocation.hurry()
         else:
             self._give_up({order.claim}, Ending.CANCELLED, JobState.CANCELLED)

@@ -1,4 +1,4 @@
-"""Answer what running jobs ask for: checkpoints, children, how these ended, and whether the claim still holds."""
+"""Answer what running jobs ask for: checkpoints, children, how these ended, which jobs have, and whether the claim holds."""
 
 from __future__ import annotations
 
@@ -74,6 +74,10 @@ class Families:
             case events.CancelJobs(jobs):
                 await self._store.cancel_children(self._session, invocation.claimed.claim, jobs)
                 return NULL
+            case events.FindOver(jobs):
+                briefs = await self._store.briefs(jobs)
+                over = [events.JobOver(job.id, job.claim, job.epoch) for job in briefs.values() if job.state.ended]
+                return JsonText(events.JOBS_OVER.dump_json(over).decode())
             case events.Confirm():
                 return await self._confirm(invocation)
 

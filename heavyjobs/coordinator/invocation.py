@@ -184,6 +184,13 @@ class Invocation:
         if not self.over.is_set():
             await self._force()
 
+    def cancelled_as_well(self) -> None:
+        """It is stopping for another reason, after which it would run again, and now will not: what it keeps is of no use."""
+        self.stop = Stop.CANCEL
+        self.log.remark(f"stopping: {Stop.CANCEL} as well", level=20)
+        self._news()
+        self.worker.cancel(self.reference, Stop.CANCEL)
+
     def hurry(self) -> None:
         """Take back what is left of its grace."""
         self._hurry.set()

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
-from heavyjobs.jobs.archive_checkpoint import Archived, published
+from heavyjobs.jobs.archive_checkpoint import Archived
 from heavyjobs.jobs.codecs import format_in
+from heavyjobs.jobs.finished import finished
 from heavyjobs.jobs.members import Member, Sort, reproducible
 from heavyjobs.jobs.new_archive import ArchiveOutput, NewArchive, copy_data, writing_output
 from heavyjobs.jobs.places import source_file, source_path, unchanging
@@ -57,7 +58,7 @@ class Pack(Job[Archived, Progress, Trouble], kind="archive.pack"):
 
     def run(self, ctx: Context[Progress, Trouble]) -> Archived:
         with typed(ctx, target=self.target):
-            return published(ctx) or self._publish(ctx)
+            return finished(ctx, Archived) or self._publish(ctx)
 
     def _publish(self, ctx: Context[Progress, Trouble]) -> Archived:
         sources = self._sources(ctx)
@@ -124,7 +125,7 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
 
     def run(self, ctx: Context[Progress, Trouble]) -> Archived:
         with typed(ctx, target=self.target):
-            return published(ctx) or self._publish(ctx)
+            return finished(ctx, Archived) or self._publish(ctx)
 
     def _publish(self, ctx: Context[Progress, Trouble]) -> Archived:
         source = source_file(ctx.locations, self.source, instead="use archive.pack for folders")

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from heavyjobs import durable
 from heavyjobs.context import Context
-from heavyjobs.jobs.places import state_of
+from heavyjobs.jobs.finished import Finished, finish
 from heavyjobs.jobs.progress import Progress
 from heavyjobs.jobs.trouble import Trouble
 from heavyjobs.outputs import Output, remove
@@ -38,21 +38,18 @@ class Archived(BaseModel):
     sha256: str
 
 
-class Kept(BaseModel):
+class Kept(Finished):
     """The checkpoint: what of which source is safely in which output.
 
     Attributes:
         source: tells it from what it was before a change. begun_by: of the output.
         members, size: so many are done, in so many bytes of the file.
-        made, result: once all is done, and only to be published: the finished file, told from all others.
     """
 
     source: str
     begun_by: int
     members: int = 0
     size: int = 0
-    made: str = ""
-    result: Archived | None = None
 
 
 class Keeping:
@@ -70,7 +67,7 @@ class Keeping:
         if kept is None or not out.path.exists() or (kept.source, kept.begun_by) != (source, out.begun_by):
             remove(out.path)  # what stayed would be published
         else:
-            self._kept = kept.model_copy(update={"result": None})
+            self._kept = kept
             logger.info("going on after {:,} members that are done", kept.members)
 
     @property
@@ -84,25 +81,11 @@ class Keeping:
     def keep(self, members: int, file: BinaryIO) -> None:
         """Bring all to the disk, and say that so much is done."""
         file.flush()
-        self._checkpoint(Kept(source=self._kept.source, begun_by=self._kept.begun_by, members=members, size=file.tell()))
-
-    def finish(self, result: Archived) -> None:
-        """Say that all is done: whoever dies after publishing finds the target taken, and has to know that it is its own."""
-        self._checkpoint(self._kept.model_copy(update={"made": state_of(self._out.path), "result": result}))
-
-    def _checkpoint(self, kept: Kept) -> None:
         durable.sync_tree(self._out.path)
         durable.sync_folder(self._out.path.parent)  # or a power cut could take the name, and all with it
-        self._ctx.checkpoint(kept)
-        self._kept = kept
+        self._kept = Kept(source=self._kept.source, begun_by=self._kept.begun_by, members=members, size=file.tell())
+        self._ctx.checkpoint(self._kept)
 
-
-def published(ctx: Context[Progress, Trouble]) -> Archived | None:
-    """The result, when an earlier attempt published it and died before it could say so."""
-    kept = ctx.resume(Kept)
-    if kept is None or kept.result is None:
-        return None
-    try:
-        return kept.result if state_of(Path(kept.result.path)) == kept.made else None
-    except OSError:
-        return None
+    def finish(self, result: Archived, *, path: Path) -> None:
+        """Say that all is done, and only to be published."""
+        finish(self._ctx, self._out, result, path=path, kept=self._kept)

@@ -25,7 +25,7 @@ from heavyjobs.jobs.survey import Survey, Surveyed
 from heavyjobs.jobs.transcode import Transcoded, check_fit, check_name
 from heavyjobs.jobs.trouble import Trouble, shown, typed
 from heavyjobs.jobs.watchdog import STALL_SECONDS, OutputBytes, StallSeconds, output_bound
-from heavyjobs.jobs.workshop import folder_beside, kept_while_useful, new_mark, sweep_others
+from heavyjobs.jobs.workshop import folder_beside, is_of, kept_while_useful, new_mark, sweep_others
 from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
 
@@ -119,9 +119,9 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
         check_name(self.target, self.preset)
         source_file(ctx.locations, self.source, instead="name a file in it")
         target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
-        mark = None if kept is None else kept.mark
+        mark = kept.mark if kept is not None and is_of(kept.mark, ctx.epoch) else None
         if mark is None or not ctx.locations.path(folder_beside(self.target, ctx.job_id, mark)).is_dir():
-            mark = new_mark()
+            mark = new_mark(ctx.epoch)
             await ctx.checkpoint(Kept(mark=mark))
         await asyncio.to_thread(sweep_others, target.parent, ctx.job_id, but=mark)
         return mark, folder_beside(self.target, ctx.job_id, mark)

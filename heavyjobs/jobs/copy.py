@@ -13,6 +13,7 @@ from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.copy_far import FarCopy, Options
 from heavyjobs.jobs.copy_here import Verify, check_apart, copy_here
 from heavyjobs.jobs.far import elsewhere
+from heavyjobs.jobs.finished import finish, finished
 from heavyjobs.jobs.landing import newer
 from heavyjobs.jobs.places import source_path, target_path
 from heavyjobs.jobs.policies import Overwrite
@@ -67,8 +68,8 @@ class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
     object; for a tree on this host it is refused.
 
     Large things move by parts, `parallel` at a time. What is elsewhere goes on from its parts after a crash or a stop: parts
-    that are there are not sent again. A job that was cancelled leaves its parts unseen for `retry`: in a hidden folder beside
-    the target, or in an upload that was not completed, which a bucket's lifecycle rule removes.
+    that are there are not sent again. What a killed job leaves that is never tried again is unseen: a hidden folder beside the
+    target, which is swept, or an upload that was not completed, which a bucket's lifecycle rule removes.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
@@ -101,6 +102,8 @@ class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
             return self._here(ctx)
 
     def _here(self, ctx: Context[Progress, Trouble]) -> Copied:
+        if (done := finished(ctx, Copied)) is not None:
+            return done
         source = Path(os.path.realpath(source_path(ctx.locations, self.source)))
         place = ctx.locations.path(self.target) if self.overwrite in {"skip", "if_newer"} else None
         if place is not None and os.path.lexists(place) and not self._replaces(source, place):
@@ -110,7 +113,9 @@ class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
         check_apart(source, Path(os.path.realpath(target)), text=self.target)
         with ctx.output(self.target, replace=replace) as out:
             here = copy_here(source, self.target, out=out.path, verify=self.verify, meter=Meter(ctx.report))
-        return self._copied(path=str(target), files=here.files, skipped=here.skipped, bytes_=here.bytes, sha256=here.sha256)
+            done = self._copied(path=str(target), files=here.files, skipped=here.skipped, bytes_=here.bytes, sha256=here.sha256)
+            finish(ctx, out, done, path=target)
+        return done
 
     def _replaces(self, source: Path, target: Path) -> bool:
         if self.overwrite == "if_newer" and source.is_dir():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -15,10 +15,12 @@ from pydantic import BaseModel
 from heavyjobs.context import Context
 from heavyjobs.jobs.copy_here import Verify
 from heavyjobs.jobs.far import Far, at_target, elsewhere, far_source, things
+from heavyjobs.jobs.finished import is_there
+from heavyjobs.jobs.kept import removed_unless
 from heavyjobs.jobs.landing import DATA, Landing, newer
 from heavyjobs.jobs.list_digest import ListDigest
 from heavyjobs.jobs.moving import How, Item, Moved, Mover, OpenUpload, Target
-from heavyjobs.jobs.places import target_path
+from heavyjobs.jobs.places import state_of, target_path
 from heavyjobs.jobs.policies import Overwrite
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.trouble import Refused, TargetTaken, Trouble, shown, stop
@@ -45,6 +47,8 @@ class Done(BaseModel):
 
     Attributes:
         last: the name of the last thing that is done; the list goes on after it. None before the first.
+        begun_by: the number of the claim that began what lands on this host.
+        published: the state of what is about to get its name on this host.
         single: the digest of the one thing, if there is but one; `listing` is that of the list of all.
     """
 
@@ -53,6 +57,8 @@ class Done(BaseModel):
     skipped: int = 0
     bytes: int = 0
     last: str | None = None
+    begun_by: int = 0
+    published: str = ""
     single: str | None = None
     listing: ListDigest | None = ListDigest()
     uploads: list[OpenUpload] = []
@@ -127,24 +133,24 @@ class FarCopy:
     # -- helpers
 
     def _to_here(self, source: Far, found: Sequence[tuple[str, Found]], *, single: bool) -> Outcome:
+        if is_there(place := self._ctx.locations.path(self._target), self._done.published):
+            logger.info("{} was published by an earlier attempt, which died before it could say so", shown(self._target))
+            return Outcome(str(place), self._done)
         path = self._landing_path(found, single=single)
         if path is None:
             self._done.kept = 1
             return Outcome(str(self._ctx.locations.path(self._target)), self._done)
-        landing = Landing(path, claim=self._ctx.claim)
+        self._ctx.sweep_beside(self._target)
+        landing = Landing(path, claim=self._ctx.claim, expected=self._done.begun_by)
         if landing.fresh:
-            self._done = Done()
+            self._done = Done(begun_by=landing.begun_by)
         items = [Item(name, thing, joined(DATA, name)) for name, thing in found]
-        with ExitStack() as left:
-            left.callback(landing.discard)
-            try:
-                self._move(source, Target(landing.place, self._target), items, overwrite="overwrite", maker="")
-                replace = self._how.overwrite in {"overwrite", "if_newer"}
-                landing.publish(replace=replace, publishing=self.publishing, text=self._target)
-            except BaseException as error:  # passed on: only what stays is decided, which a request to stop decides too
-                if self._ctx.runs_again(error):
-                    left.pop_all()
-                raise
+        with removed_unless(self._ctx.runs_again, landing.discard):
+            self._move(source, Target(landing.place, self._target), items, overwrite="overwrite", maker="")
+            self._done.published = state_of(landing.whole())
+            self._keep()
+            replace = self._how.overwrite in {"overwrite", "if_newer"}
+            landing.publish(replace=replace, publishing=self.publishing, text=self._target)
         return Outcome(str(path), self._done)
 
     def _landing_path(self, found: Sequence[tuple[str, Found]], *, single: bool) -> Path | None:
@@ -181,12 +187,8 @@ class FarCopy:
         )
         mover = Mover(source, target, how, meter=meter, keeper=self, uploads=self._done.uploads)
         self._keep()
-        try:
+        with removed_unless(self._ctx.runs_again, mover.abandon):
             self._take_all(mover.move(self._left(items, meter)))
-        except BaseException as error:  # passed on: only what stays is decided, which a request to stop decides too
-            if not self._ctx.runs_again(error):
-                mover.abandon()
-            raise
         meter.end()
         logger.info("copied {}: {:,} files, {}", shown(self._target), self._done.files, show_bytes(self._done.bytes))
 

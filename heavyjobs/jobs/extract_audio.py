@@ -14,6 +14,7 @@ from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, encode
 from heavyjobs.jobs.examine import examine
 from heavyjobs.jobs.facts import EXACT, AudioStream, Caps, Facts
+from heavyjobs.jobs.finished import finish, finished
 from heavyjobs.jobs.media import find_ffmpeg, reading
 from heavyjobs.jobs.places import source_file, target_path
 from heavyjobs.jobs.progress import Meter, Progress
@@ -94,13 +95,17 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
 
     def run(self, ctx: Context[Progress, Trouble]) -> ExtractedAudio:
         with typed(ctx, target=self.target):
-            self._check_name()
-            source = source_file(ctx.locations, self.source, instead="name a file in it")
-            target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
-            with ctx.output(self.target, replace=self.overwrite) as out:
-                made = self._extract(ctx, source, out.path, path=target)
-            logger.info("wrote {}: {}, {}", shown(self.target), show_seconds(made.duration_seconds), show_bytes(made.bytes))
-            return made
+            return finished(ctx, ExtractedAudio) or self._publish(ctx)
+
+    def _publish(self, ctx: Context[Progress, Trouble]) -> ExtractedAudio:
+        self._check_name()
+        source = source_file(ctx.locations, self.source, instead="name a file in it")
+        target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
+        with ctx.output(self.target, replace=self.overwrite) as out:
+            made = self._extract(ctx, source, out.path, path=target)
+            finish(ctx, out, made, path=target)
+        logger.info("wrote {}: {}, {}", shown(self.target), show_seconds(made.duration_seconds), show_bytes(made.bytes))
+        return made
 
     def _extract(self, ctx: Context[Progress, Trouble], source: Path, part: Path, *, path: Path) -> ExtractedAudio:
         ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from heavyjobs.context import Context
 from heavyjobs.jobs.trouble import is_of_use
-from heavyjobs.outputs import part_name
-
-MARK: Final = ".kept."
+from heavyjobs.parts import earlier, part_name, take_over
 
 
 @contextmanager
@@ -29,13 +28,20 @@ def kept(ctx: Context[Any, Any], target: Path) -> Generator[Path]:
     It stays while it is of use to another run, and when the worker dies; it is removed after all else.
     """
     folder = _take_over(target, ctx)
-    try:
+    with removed_unless(partial(is_of_use, ctx), partial(remove_tree, ctx, folder)):
         yield folder
+
+
+@contextmanager
+def removed_unless(of_use: Callable[[BaseException], bool], remove: Callable[[], None]) -> Generator[None]:
+    """Remove what a block worked on when it is left, unless by an error after which that is of use to another run."""
+    try:
+        yield
     except BaseException as error:  # passed on: only what stays is decided, which a request to stop decides too
-        if not is_of_use(ctx, error):
-            remove_tree(ctx, folder)
+        if not of_use(error):
+            remove()
         raise
-    remove_tree(ctx, folder)
+    remove()
 
 
 def remove_tree(ctx: Context[Any, Any], folder: Path) -> None:
@@ -54,16 +60,9 @@ def put(source: Path, target: Path) -> None:
 
 def _take_over(target: Path, ctx: Context[Any, Any]) -> Path:
     """Make the folder of this claim out of the newest that is there; remove the others."""
-    ours = target.with_name(part_name(target.name, ctx.claim).replace(".part.", MARK))
-    stem = ours.name.rpartition("-")[0] + "-"
-    with os.scandir(target.parent) as entries:
-        numbers = [entry.name.removeprefix(stem) for entry in entries if entry.name.startswith(stem)]
-    earlier = sorted(int(number) for number in numbers if number.isdecimal() and int(number) < ctx.claim.number)
-    for number in reversed(earlier):
-        theirs = target.with_name(f"{stem}{number}")
-        if not ours.exists():
-            with suppress(OSError):
-                theirs.rename(ours)
-        shutil.rmtree(theirs, ignore_errors=True)
+    taken = take_over(target, ctx.claim, sort="kept")
+    for other in earlier(target, ctx.claim, sort="kept"):
+        shutil.rmtree(other.path, ignore_errors=True)
+    ours = taken.path if taken else target.with_name(part_name(target.name, ctx.claim, sort="kept"))
     ours.mkdir(exist_ok=True)
     return ours

@@ -106,7 +106,7 @@ class ArchiveOutput:
                 remove(self._out.path)  # of no use to another attempt
             raise
         self._archived = self._digested(new)
-        keeping.finish(self._archived)
+        keeping.finish(self._archived, path=self._path)
 
     def _digested(self, new: NewArchive) -> Archived:
         """Read the finished file back, and say what it is."""

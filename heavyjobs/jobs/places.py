@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 from heavyjobs.errors import PathRefused
 from heavyjobs.jobs.trouble import Refused, SourceChanged, SourceMissing, Stopped, TargetTaken, TargetUnusable, stop
 from heavyjobs.locations import Locations
-from heavyjobs.outputs import NAME_MAX_BYTES
+from heavyjobs.parts import NAME_MAX_BYTES
 
 CHUNK_BYTES: Final = 1 << 20
 

@@ -15,6 +15,7 @@ from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.copy_here import check_apart
 from heavyjobs.jobs.far import Far, Reader, at_target, elsewhere, far_source, things
+from heavyjobs.jobs.kept import removed_unless
 from heavyjobs.jobs.moving import How, Item, Mover, OpenUpload, Target
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.sync_plan import Compare, Plan, plan, wanted
@@ -183,13 +184,9 @@ class _Syncing:
         target = Target(self._place, self._job.target)
         uploads = [] if left is None else left.uploads
         mover = Mover(self._source, target, how, meter=self._meter, keeper=self, uploads=uploads)
-        try:
+        with removed_unless(self._ctx.runs_again, mover.abandon):
             for _ in mover.move(items):
                 pass
-        except BaseException as error:  # passed on: only what stays is decided, which a request to stop decides too
-            if not self._ctx.runs_again(error):
-                mover.abandon()
-            raise
         self._meter.end()
 
     def _delete(self, names: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, encode
 from heavyjobs.jobs.examine import examine
 from heavyjobs.jobs.facts import Caps
+from heavyjobs.jobs.finished import finish, finished
 from heavyjobs.jobs.media import Probed, find_ffmpeg, probe, reading
 from heavyjobs.jobs.places import source_file, target_path
 from heavyjobs.jobs.presets import PRESETS, Preset, PresetName, encoding, ways
@@ -87,13 +88,17 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
 
     def run(self, ctx: Context[Progress, Trouble]) -> Transcoded:
         with typed(ctx, target=self.target):
-            check_name(self.target, self.preset)
-            source = source_file(ctx.locations, self.source, instead="name a file in it")
-            target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
-            with ctx.output(self.target, replace=self.overwrite) as out:
-                made = self._transcode(ctx, source, out.path, path=target)
-            logger.info("wrote {}: {}, {}", shown(self.target), show_seconds(made.duration_seconds), show_bytes(made.bytes))
-            return made
+            return finished(ctx, Transcoded) or self._publish(ctx)
+
+    def _publish(self, ctx: Context[Progress, Trouble]) -> Transcoded:
+        check_name(self.target, self.preset)
+        source = source_file(ctx.locations, self.source, instead="name a file in it")
+        target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
+        with ctx.output(self.target, replace=self.overwrite) as out:
+            made = self._transcode(ctx, source, out.path, path=target)
+            finish(ctx, out, made, path=target)
+        logger.info("wrote {}: {}, {}", shown(self.target), show_seconds(made.duration_seconds), show_bytes(made.bytes))
+        return made
 
     def _transcode(self, ctx: Context[Progress, Trouble], source: Path, part: Path, *, path: Path) -> Transcoded:
         ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)

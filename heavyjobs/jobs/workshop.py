@@ -1,9 +1,9 @@
 """Where the pieces of an output lie until they are joined: a hidden folder beside the target, which all hosts reach.
 
 Guarantees: a folder has a name of its own, which no other job and no earlier start of the work shares, so a late piece of
-given-up work falls beside. It outlives the invocation only where the job is tried again and can use what is in it.
-Assumes: whoever may write to the target's folder leaves it alone. A job that dies with its host and is never tried again, or is
-cancelled between two tries, leaves it: nothing sweeps yet.
+given-up work falls beside. It outlives the invocation only where the job is tried again and can use what is in it. A job that
+is sent again by `retry` does not go on with what was begun before it had ended: that may be swept at any moment.
+Assumes: whoever may write to the target's folder leaves it alone.
 """
 
 from __future__ import annotations
@@ -20,22 +20,28 @@ from uuid import UUID
 
 from heavyjobs.context import AsyncContext
 from heavyjobs.jobs.trouble import is_of_use
+from heavyjobs.parts import GONE, workshop_prefix
 
 
-def new_mark() -> str:
+def new_mark(epoch: int) -> str:
     """Names a fresh start of the work, in folders and in the keys of children."""
-    return secrets.token_hex(4)
+    return f"{epoch}-{secrets.token_hex(4)}"
+
+
+def is_of(mark: str, epoch: int) -> bool:
+    """Whether work was begun in that epoch."""
+    return mark.startswith(f"{epoch}-")
 
 
 def folder_beside(target: str, job: UUID, mark: str) -> str:
     """The place of a workshop: `media:films/a.mp4` has it at `media:films/.heavyjobs-…`."""
     start = target[: target.rfind("/") + 1] or target[: target.find(":") + 1]
-    return f"{start}{_prefix(job)}{mark}"
+    return f"{start}{workshop_prefix(job)}{mark}"
 
 
 def sweep_others(folder: Path, job: UUID, *, but: str | None) -> None:
     """Remove what earlier starts of this job's work have left in that folder."""
-    prefix = _prefix(job)
+    prefix = workshop_prefix(job)
     with os.scandir(folder) as entries:
         left = [Path(entry.path) for entry in entries if entry.name.startswith(prefix)]
     for path in left:
@@ -58,13 +64,9 @@ async def kept_while_useful(ctx: AsyncContext[Any, Any], folder: Path) -> AsyncG
 
 def remove_folder(folder: Path) -> None:
     """Remove a workshop at once for those who would still put something in, then what it holds."""
-    aside = folder.with_name(f"{folder.name}~")
+    aside = folder.with_name(f"{folder.name}{GONE}")
     try:
         folder.rename(aside)
     except OSError:  # gone
         return
     rmtree(aside, ignore_errors=True)
-
-
-def _prefix(job: UUID) -> str:
-    return f".heavyjobs-{job.hex[-12:]}-"

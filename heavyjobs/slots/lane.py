@@ -99,9 +99,12 @@ class Lane:
                 pass
 
     def _cancel(self, reference: int, stop: Stop | None) -> None:
-        if link := self._links.get(reference):
+        link = self._links.get(reference)
+        told = link is not None and link.stop is not None
+        if link is not None:
             link.stop = stop
-        if running := self._tasks.get(reference):
+        # Once: a second request, which has another reason for it, must not interrupt what cleans up because of the first.
+        if not told and (running := self._tasks.get(reference)):
             running.cancel(stop)
 
     async def _invoke(self, reference: int, run: events.Run) -> None:

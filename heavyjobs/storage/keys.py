@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from heavyjobs.parts import UPLOAD
+
 NAME_MAX_BYTES: Final = 255
 KEY_MAX_BYTES: Final = 1024
 
-HIDDEN: Final = ".upload-"
+HIDDEN: Final = UPLOAD
 """How the names of unfinished uploads begin, where they lie beside their keys; no listing shows them."""
 
 

@@ -17,6 +17,7 @@ from uuid import uuid4
 from loguru import logger
 
 from heavyjobs import durable
+from heavyjobs.parts import upload_name
 from heavyjobs.storage.failures import AlreadyThere, Changed, Denied, NotThere, StorageFailed, Unusable
 from heavyjobs.storage.keys import HIDDEN, joined
 from heavyjobs.storage.protocol import PIECE_BYTES, Condition, Found, Limits, Notes, Part, Source
@@ -78,8 +79,7 @@ class LocalStorage:
             self.abort(key, upload)
 
     def begin(self, key: str, *, notes: Notes) -> str:
-        del notes
-        upload = uuid4().hex
+        upload = upload_name(notes.maker, uuid4().hex)
         with _said(key):
             self._path(key).parent.mkdir(parents=True, exist_ok=True)
             self._data(key, upload).touch(exist_ok=False)

@@ -28,6 +28,7 @@ from uuid import uuid4
 
 from loguru import logger
 
+from heavyjobs.parts import upload_name
 from heavyjobs.storage.failures import AlreadyThere, Changed, Denied, NotThere, StorageFailed, Unreachable, Unusable
 from heavyjobs.storage.keys import HIDDEN, joined
 from heavyjobs.storage.packages import needed
@@ -136,8 +137,7 @@ class SftpStorage:
             self.abort(key, upload)
 
     def begin(self, key: str, *, notes: Notes) -> str:
-        del notes
-        upload = uuid4().hex
+        upload = upload_name(notes.maker, uuid4().hex)
         with self._client(key) as client:
             _make_folders(client, self._login.root, posixpath.dirname(joined(key)))
             for name in self._hidden(client, key, upload):

@@ -16,7 +16,7 @@ from heavyjobs.jobs import limits, read_zip
 from heavyjobs.jobs.links import symlink_fault
 from heavyjobs.jobs.names import DEPTH_MAX
 from heavyjobs.jobs.trouble import Refused, Unreadable
-from heavyjobs.outputs import NAME_MAX_BYTES
+from heavyjobs.parts import NAME_MAX_BYTES
 from tests.jobs.archives import FORMATS, extract, info, pack, refused_without_trace, tar_with
 from tests.jobs.folders import listing
 

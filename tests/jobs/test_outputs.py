@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from heavyjobs import durable, outputs
+from heavyjobs import durable, outputs, parts
 from heavyjobs.errors import CancelRequested, ClaimLost, TargetExists, WorkError
 from heavyjobs.model import ClaimKey, new_id
 from heavyjobs.outputs import Output
@@ -52,7 +52,7 @@ def test_the_part_is_hidden_beside_the_target_and_names_its_claim(tmp_path: Path
         out.path.write_text("x")
 
         assert out.path.parent == tmp_path
-        assert out.path.name == f".a.txt.part.{CLAIM.job.hex[-12:]}-3"
+        assert out.path.name == f".a.txt.part.{CLAIM.job.hex}-3"
 
 
 @pytest.mark.parametrize("name", ["n" * 255, "é" * 127, "a\nb", "-rf", "日本"])
@@ -228,7 +228,7 @@ async def test_work_in_a_thread_leaves_the_loop_free() -> None:
 
 def test_the_next_invocation_removes_what_a_dead_one_left(tmp_path: Path) -> None:
     def part(job: ClaimKey, name: str = "a") -> Path:
-        return tmp_path / outputs.part_name(name, job)
+        return tmp_path / parts.part_name(name, job)
 
     earlier, later, other = ClaimKey(CLAIM.job, 1), ClaimKey(CLAIM.job, 4), ClaimKey(new_id(), 1)
     part(earlier).mkdir()
@@ -253,7 +253,7 @@ def test_an_output_is_taken_for_its_path(tmp_path: Path) -> None:
 
 def test_a_resumed_output_is_what_the_newest_dead_invocation_left(tmp_path: Path) -> None:
     for number in (1, 2):
-        part = tmp_path / outputs.part_name("a", ClaimKey(CLAIM.job, number))
+        part = tmp_path / parts.part_name("a", ClaimKey(CLAIM.job, number))
         part.mkdir()
         (part / f"by {number}").touch()
 
@@ -268,7 +268,7 @@ def test_a_resumed_output_is_what_the_newest_dead_invocation_left(tmp_path: Path
 
 def test_who_began_an_output_is_known_however_often_it_is_resumed(tmp_path: Path) -> None:
     first = ClaimKey(CLAIM.job, 9)
-    (tmp_path / outputs.part_name("n" * 255, first)).mkdir()
+    (tmp_path / parts.part_name("n" * 255, first)).mkdir()
 
     for number in (10, 1000):
         staged = outputs.Staged(tmp_path / ("n" * 255), claim=ClaimKey(CLAIM.job, number), replace=False)
@@ -279,7 +279,7 @@ def test_who_began_an_output_is_known_however_often_it_is_resumed(tmp_path: Path
 
 
 def test_with_nothing_left_a_resumed_output_begins_anew(tmp_path: Path) -> None:
-    (tmp_path / outputs.part_name("a", ClaimKey(new_id(), 1))).mkdir()
+    (tmp_path / parts.part_name("a", ClaimKey(new_id(), 1))).mkdir()
 
     with outputs.output(
         tmp_path / "a", claim=CLAIM, replace=False, resume=True, confirm=lambda: None, shield=nullcontext
@@ -309,4 +309,4 @@ def test_what_is_unfinished_stays_only_for_a_run_that_resumes_it(
     with pytest.raises(OSError, match="disk full"):
         work()
 
-    assert list(listing(tmp_path)) == ([outputs.part_name("a", CLAIM)] if stays else [])
+    assert list(listing(tmp_path)) == ([parts.part_name("a", CLAIM)] if stays else [])

@@ -27,7 +27,7 @@ from tests.jobs.moving_pictures import film, packaged_ffmpeg, pictures
 from tests.lifecycle.hosts import configuration
 
 JOB = UUID("0192f3a1-0000-7000-8000-123456789abc")
-PREFIX = ".heavyjobs-123456789abc-"
+PREFIX = ".heavyjobs-0192f3a1000070008000123456789abc-1-"
 
 
 @pytest.mark.parametrize(
@@ -42,20 +42,20 @@ PREFIX = ".heavyjobs-123456789abc-"
     ],
 )
 def test_a_workshop_is_hidden_beside_its_target(target: str, place: str) -> None:
-    assert folder_beside(target, JOB, "77") == place
+    assert folder_beside(target, JOB, "1-77") == place
 
 
 def test_no_two_starts_of_the_work_share_a_workshop() -> None:
-    assert len({new_mark() for _ in range(1000)}) > 990
+    assert len({new_mark(1) for _ in range(1000)}) > 990
 
 
 def test_what_earlier_starts_have_left_is_swept_and_nothing_of_others(tmp_path: Path) -> None:
-    kept = ("a.mp4", ".heavyjobs-cba987654321-77", f"{PREFIX}78")
-    for name in (*kept, f"{PREFIX}77", f"{PREFIX}77~"):
+    kept = ("a.mp4", ".heavyjobs-0192f3a1000070008000cba987654321-1-77", f"{PREFIX}78")
+    for name in (*kept, f"{PREFIX}77", f"{PREFIX}77.gone"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "piece").write_text("x")
 
-    sweep_others(tmp_path, JOB, but="78")
+    sweep_others(tmp_path, JOB, but="1-78")
 
     assert {path.name for path in tmp_path.iterdir()} == set(kept)
 

@@ -81,3 +81,12 @@ def test_why_it_is_to_stop_is_known_while_the_request_is_held_back_and_forgotten
     shield.open()
 
     assert shield.stop is None
+
+
+def test_a_newer_reason_counts_also_when_the_request_was_raised_for_another(shield: Shield) -> None:
+    with pytest.raises(CancelRequested):
+        shield.request(Stop.DRAIN)
+
+    shield.request(Stop.CANCEL)
+
+    assert shield.stop is Stop.CANCEL

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from heavyjobs import durable
+from heavyjobs.jobs.kept import removed_unless
 from heavyjobs.jobs.places import CHUNK_BYTES
 from heavyjobs.jobs.trouble import RETRIED, Stopped
 from heavyjobs.model import ClaimKey
+from heavyjobs.parts import part_name
 from heavyjobs.shielding import Shield, surely
 
 _LIST: Final = "list"
@@ -101,17 +103,17 @@ def unfinished(store: Path, claim: ClaimKey, *, shield: Shield) -> Generator[Unf
     with surely(made.end, shield=shield):
         with shield():
             made.begin()
-        try:
+        with removed_unless(_is_of_use, lambda: made.remove(shield)):
             yield made
-        except Stopped as stopped:
-            if not isinstance(stopped.trouble, RETRIED):
-                made.remove(shield)
-            raise
-        made.remove(shield)
+
+
+def _is_of_use(error: BaseException) -> bool:
+    """Whether a next attempt, also one that `retry` sends after a cancel, can go on."""
+    return not isinstance(error, Stopped) or isinstance(error.trouble, RETRIED)
 
 
 def _name(claim: ClaimKey) -> str:
-    return f".split.{claim.job.hex[-12:]}-{claim.number}"
+    return part_name("", claim, sort="split")
 
 
 def _copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
