@@ -57,7 +57,7 @@ class Copied(BaseModel):
 
 class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
     """Copy a file or object, or all below a folder or prefix, from and to folders of this host, S3 and SFTP servers, or from
-    web servers.
+    web servers. Any other place that fsspec opens works too, plainly: its files are sent whole, and begun anew after a crash.
 
     `verify` says what is checked: `readback` reads what was written again and compares digests, `stream` records the digest of
     what was read, has servers check what they receive, and compares sizes, `none` only records the digest; between two buckets

@@ -28,6 +28,7 @@ from heavyjobs.jobs.trouble import (
 from heavyjobs.locations import Elsewhere, Locations
 from heavyjobs.storage import (
     AlreadyThere,
+    Broken,
     Changed,
     Denied,
     Found,
@@ -52,6 +53,7 @@ _AT_SOURCE: Final[dict[type[StorageFailed], Callable[..., AnyTrouble]]] = {
 }
 _AT_TARGET: Final[dict[type[StorageFailed], Callable[..., AnyTrouble]]] = {
     Unreachable: StorageAway,
+    Broken: StorageAway,
     AlreadyThere: TargetTaken,
     Changed: SourceChanged,  # a server that copies by itself says it of its source
     Missing: NotInstalled,

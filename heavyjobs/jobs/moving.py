@@ -208,7 +208,7 @@ class Mover:
             if kept is not None:
                 logger.info("going on with {}: {:,} parts are there", shown(item.key), len(kept))
                 return _Large(item, condition, left.part_bytes, left, kept)
-        elif left is not None:
+        if left is not None:
             self._ask(item, lambda: self._target.place.abort(left.key, left.upload))
         name = self._ask(item, lambda: self._target.place.begin(item.key, notes=self._notes(item)))
         upload = OpenUpload(name=item.name, key=item.key, version=item.found.version, upload=name, part_bytes=size)
@@ -342,12 +342,14 @@ class Mover:
         return there is not None and self._looks_ours(item, there)
 
     def _looks_ours(self, item: Item, there: Found) -> bool:
-        """By the notes; where a place keeps none by size and time, which nobody else's work has by chance."""
+        """By the notes; where a place keeps none by size and time, which are nobody else's by chance; else by its bytes."""
+        if there.bytes != item.found.bytes:
+            return False
         if self._target.place.keeps_notes:
-            same = there.notes.maker == self._notes(item).maker != ""
-        else:
-            same = there.notes.mtime is not None and int(there.notes.mtime) == int(item.found.notes.mtime or -1)
-        return same and there.bytes == item.found.bytes
+            return there.notes.maker == self._notes(item).maker != ""
+        if self._target.place.keeps_times:
+            return there.notes.mtime is not None and int(there.notes.mtime) == int(item.found.notes.mtime or -1)
+        return self._read_back(item, there) == self._reader.digest(item.found, Meter(lambda _: None))
 
     def _check(self, item: Item, sha256: str) -> None:
         """Look at what was written: its size, and all of it when it is to be read back. What is wrong and ours is removed."""

@@ -25,6 +25,16 @@ def connected(host: str, port: int, *, private: bool, timeout: float) -> socket.
     Raises:
         Unusable: the name leads to an address that is not open. NotThere: there is no such name. Unreachable: nobody answers.
     """
+    addresses = judged(host, port, private=private)
+    return _first_that_answers(host, addresses, port, timeout)
+
+
+def judged(host: str, port: int | None = None, *, private: bool) -> list[str]:
+    """The addresses that a name leads to, each of which is open.
+
+    Raises:
+        Unusable: the name leads to an address that is not open. NotThere: there is no such name.
+    """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
@@ -37,7 +47,7 @@ def connected(host: str, port: int, *, private: bool, timeout: float) -> socket.
         if not private and not is_public(ipaddress.ip_address(address.partition("%")[0])):
             would_do = "name the place as a location whose URL ends in ?private=allow"
             raise Unusable(host, f"leads to {address}, which is not a public address", would_do=would_do)
-    return _first_that_answers(host, addresses, port, timeout)
+    return addresses
 
 
 def is_public(address: Address) -> bool:

@@ -2,6 +2,7 @@
 
 StorageFailed
 ├── Unreachable      it stalls, resets, or says that it has trouble itself; the same call may work in a while
+├── Broken           what was being written broke off, and only the whole can be sent again
 ├── NotThere         there is no such key, upload or bucket
 ├── Denied           it is there, and may not be read or written with these credentials
 ├── AlreadyThere     the condition of a write does not hold; nothing was written
@@ -34,6 +35,12 @@ class StorageFailed(WorkError):
 
 class Unreachable(StorageFailed):
     """Nothing is known to have been done; try the same again later."""
+
+    would_do = "try again, and check the network and the server if it recurs"
+
+
+class Broken(StorageFailed):
+    """Nothing of it shows; a later attempt begins anew."""
 
     would_do = "try again, and check the network and the server if it recurs"
 

@@ -28,6 +28,7 @@ class LocalStorage:
 
     limits: ClassVar[Limits] = Limits(smallest=1, largest=1 << 30, count=1 << 20)
     keeps_notes: ClassVar[bool] = False
+    keeps_times: ClassVar[bool] = True
 
     def __init__(self, root: Path) -> None:
         self._root: Final = root

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from heavyjobs.storage import http, s3, sftp
+from heavyjobs.storage import fsspec, fsspec_url, http, s3, sftp
 from heavyjobs.storage.failures import StorageFailed, Unusable
 from heavyjobs.storage.local import LocalStorage
 from heavyjobs.storage.protocol import Source, Storage
@@ -37,9 +37,11 @@ def open_storage(url: str) -> Storage:
             return s3.S3Storage(s3.address_of(url))
         case "sftp":
             return sftp.SftpStorage(sftp.login_of(url))
-        case scheme:
+        case "http" | "https" as scheme:
             known = ", ".join(f"{name}:" for name in WRITABLE)
-            raise Unusable(scheme, "nothing can be written to such places", would_do=f"use one of {known}")
+            raise Unusable(f"{scheme}:", "nothing can be written to such places", would_do=f"use one of {known}")
+        case _:
+            return fsspec.FsspecStorage(fsspec_url.opened(url))
 
 
 def address_fault(url: str) -> str | None:

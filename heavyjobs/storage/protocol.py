@@ -117,6 +117,8 @@ class Storage(Source, Protocol):
     limits: ClassVar[Limits]
     keeps_notes: ClassVar[bool]
     """Whether `stat` gives back who made a thing, and not its time alone."""
+    keeps_times: ClassVar[bool]
+    """Whether `stat` gives back the time that a writer noted."""
 
     def put(self, key: str, data: bytes, *, notes: Notes, condition: Condition) -> None:
         """Write a whole object at once."""

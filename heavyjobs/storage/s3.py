@@ -80,6 +80,7 @@ def address_of(url: str) -> Address:
 class S3Storage:
     limits: ClassVar[Limits] = Limits(smallest=5 << 20, largest=5 << 30, count=10_000)
     keeps_notes: ClassVar[bool] = True
+    keeps_times: ClassVar[bool] = True
 
     def __init__(self, address: Address) -> None:
         self._at: Final = address

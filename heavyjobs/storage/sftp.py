@@ -78,6 +78,7 @@ def login_of(url: str) -> Login:
 class SftpStorage:
     limits: ClassVar[Limits] = Limits(smallest=1, largest=1 << 30, count=1 << 16)
     keeps_notes: ClassVar[bool] = False
+    keeps_times: ClassVar[bool] = True
 
     def __init__(self, login: Login) -> None:
         needed("paramiko", extra="sftp")

@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._pass_on(line, body, fate)
         return None
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do  # noqa: N815 - the library's names
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PROPFIND = do_MKCOL = do_MOVE = do  # noqa: N815 - the library's names
 
     def _pass_on(self, line: str, body: bytes, fate: Fate) -> None:
         connection = http.client.HTTPConnection(self.server_at, timeout=60)

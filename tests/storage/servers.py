@@ -37,6 +37,14 @@ def rclone(kind: str, folder: Path, *options: str) -> Iterator[str]:
 
 
 @contextmanager
+def ftp(folder: Path, *, user: str, password: str) -> Iterator[str]:
+    """Host and port of pyftpdlib's server of a folder."""
+    argv = [sys.executable, "-W", "ignore", "-m", "pyftpdlib", "-i", "127.0.0.1", "-p", "0", "-w", "-d", str(folder)]
+    with _serving([*argv, "-u", user, "-P", password], r"starting FTP server on (127\.0\.0\.1:\d+)") as found:
+        yield found
+
+
+@contextmanager
 def _serving(argv: Sequence[str], pattern: str) -> Iterator[str]:
     """A server until the block ends; what it says first has its address."""
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:

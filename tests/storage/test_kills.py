@@ -10,6 +10,7 @@ import re
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from tests.lifecycle.asking import endings, until
 from tests.lifecycle.hosts import Daemon
 from tests.storage.conftest import Bucket
 from tests.storage.relay import Fate, Relay
-from tests.storage.servers import rclone
+from tests.storage.servers import ftp, rclone
 from tests.storage.work import OftenCopy
 
 PART = 5 << 20
@@ -204,6 +205,43 @@ async def test_an_upload_to_sftp_whose_worker_is_killed_goes_on_with_the_parts_t
     assert result.sha256 == same.result.sha256 == hashlib.sha256(data).hexdigest()
     (kept,) = [int(found[1]) for line in said if (found := re.search(r"going on with a: (\d+) parts", line))]
     assert kept >= 5
+
+
+@pytest.mark.fault("storage: a worker is killed in the middle of an upload by fsspec")
+async def test_an_upload_by_fsspec_whose_worker_is_killed_again_and_again_shows_nothing_before_it_is_whole(
+    client: Client, url: str, tmp_path: Path, here: Path
+) -> None:
+    data = os.urandom(PART * PARTS // 2)
+    (here / "a").write_bytes(data)
+    served = tmp_path / "served"
+    served.mkdir()
+    with ftp(served, user="me", password="hush") as server:  # noqa: S106 - of a server that lives for a test
+        places = {"far": f"ftp://me:hush@{server}/?private=allow", "here": str(here)}
+        with Daemon(tmp_path / "daemon", url, modules=("tests.storage.work",), locations=places) as daemon:
+            handle = await client.submit(OftenCopy(source="here:a", target="far:a", part_size=PART, bandwidth=64 << 20))
+            shown: list[str] = []
+            for point in random_points():
+                await until(lambda point=point: sum(_sizes(served)) >= point * len(data) // (2 * PARTS))  # type: ignore[misc]
+                for worker in daemon.workers():
+                    worker.kill()
+                left = set(served.iterdir())
+                shown += [path.name for path in left if not path.name.startswith(".upload-")]
+                await until(lambda left=left: left.isdisjoint(served.iterdir()))  # type: ignore[misc]
+            result = await handle.result(timeout=90)
+
+    assert shown == []
+    assert result.sha256 == hashlib.sha256(data).hexdigest()
+    assert [path.name for path in served.iterdir()] == ["a"]
+    assert (served / "a").read_bytes() == data
+
+
+def _sizes(folder: Path) -> list[int]:
+    """Of what lies in a folder from which things vanish."""
+    sizes: list[int] = []
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
+    return sizes
 
 
 @pytest.mark.fault("storage: a server stalls while a copy is cancelled")
