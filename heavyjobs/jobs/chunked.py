@@ -59,8 +59,8 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
     Source and target have to be places that every host reaches under the same name: a location, or a path on a shared file
     system. Each piece reads only its range of the source. Until they are joined, pieces lie in a hidden folder beside the
     target; those that are done are not done again, whatever dies meanwhile. The joined film has every frame of the source, its
-    times ascend, it is as long to within one frame, and it was decoded to its end before it appears (`decode`, which costs
-    time, can be switched off).
+    times ascend, it is as long to within one frame, each piece was decoded to its end by the host that made it (`decode`, which
+    costs time, can be switched off), and the joined film holds the very packets of the pieces.
 
     A film that cannot be cut is transcoded whole, by `media.whole`, and `whole_because` in the result says why: its frames
     have no times or share them, it is damaged, it has no keyframes to cut at, its pieces do not begin cleanly, its pictures
@@ -75,6 +75,7 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
     | it changes meanwhile | `SourceChanged` | yes, from the start |
     | no media file, a playlist, no stream that the preset wants, one that ends before its time | `Unreadable` | no |
     | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
+    | pictures or sound that the preset's encoder does not take, like sides beyond 16384 pixels | `Refused` | no |
     | an output larger than `output_max_bytes` | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | a name that does not fit the preset, no such folder | `TargetUnusable` | no |
@@ -127,8 +128,7 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
         return mark, folder_beside(self.target, ctx.job_id, mark)
 
     async def _film(self, ctx: Ctx, mark: str, place: str) -> ChunkedTranscoded:
-        survey = Survey(source=self.source, preset=self.preset, piece_seconds=self.piece_seconds, queue=ctx.queue)
-        surveyed = await alone(ctx, survey, key=f"survey {mark}")
+        surveyed = await alone(ctx, self._survey(ctx), key=f"survey {mark}")
         because = surveyed.whole_because
         if because is None:
             parts, sound = await self._encode(ctx, mark, place, surveyed)
@@ -167,6 +167,15 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
         sound = made.pop(0) if surveyed.sound else None
         return sorted(made, key=lambda part: part.name), sound
 
+    def _survey(self, ctx: Ctx) -> Survey:
+        return Survey(
+            source=self.source,
+            preset=self.preset,
+            piece_seconds=self.piece_seconds,
+            stall_max_seconds=self.stall_max_seconds,
+            queue=ctx.queue,
+        )
+
     def _piece(self, ctx: Ctx, place: str, surveyed: Surveyed, number: int) -> Piece:
         return Piece(
             source=self.source,
@@ -180,6 +189,7 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
             height=self.height,
             crf=self.crf,
             threads=self.threads_per_piece,
+            decode=self.decode,
             stall_max_seconds=self.stall_max_seconds,
             output_max_bytes=output_bound(self.output_max_bytes, surveyed.identity.bytes),
             queue=ctx.queue,
@@ -193,6 +203,7 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
             seconds=surveyed.seconds,
             preset=self.preset,
             audio_kbps=self.audio_kbps,
+            decode=self.decode,
             stall_max_seconds=self.stall_max_seconds,
             output_max_bytes=output_bound(self.output_max_bytes, surveyed.identity.bytes),
             queue=ctx.queue,
@@ -206,7 +217,6 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
             begins_seconds=surveyed.begins_seconds,
             sound=sound,
             preset=self.preset,
-            decode=self.decode,
             stall_max_seconds=self.stall_max_seconds,
             output_max_bytes=output_bound(self.output_max_bytes, surveyed.identity.bytes),
             queue=ctx.queue,

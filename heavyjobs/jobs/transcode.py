@@ -12,10 +12,10 @@ from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, encode
-from heavyjobs.jobs.examine import examine
-from heavyjobs.jobs.facts import Caps
-from heavyjobs.jobs.media import Probed, find_ffmpeg, probe, reading
-from heavyjobs.jobs.places import source_file, target_path
+from heavyjobs.jobs.examine import examine, examine_made
+from heavyjobs.jobs.facts import Facts, tolerance
+from heavyjobs.jobs.media import find_ffmpeg, reading
+from heavyjobs.jobs.places import source_file, target_path, unchanging
 from heavyjobs.jobs.presets import PRESETS, Preset, PresetName, encoding, ways
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.trouble import NotInstalled, OutputWrong, Stopped, TargetUnusable, Trouble, Unreadable, shown, stop, typed
@@ -57,8 +57,10 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
     | what can be wrong | error | tried again |
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
+    | it changes while it is read | `SourceChanged` | yes |
     | no media file, a playlist, no stream that the preset wants, one that ends before its time | `Unreadable` | no |
     | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
+    | pictures or sound that the preset's encoder does not take, like sides beyond 16384 pixels | `Refused` | no |
     | an output larger than `output_max_bytes` | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | a name that does not fit the preset, no such folder | `TargetUnusable` | no |
@@ -90,19 +92,18 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
             check_name(self.target, self.preset)
             source = source_file(ctx.locations, self.source, instead="name a file in it")
             target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
-            with ctx.output(self.target, replace=self.overwrite) as out:
+            with ctx.output(self.target, replace=self.overwrite) as out, unchanging(source, where=self.source):
                 made = self._transcode(ctx, source, out.path, path=target)
             logger.info("wrote {}: {}, {}", shown(self.target), show_seconds(made.duration_seconds), show_bytes(made.bytes))
             return made
 
     def _transcode(self, ctx: Context[Progress, Trouble], source: Path, part: Path, *, path: Path) -> Transcoded:
         ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)
-        examine(ctx, source, where=self.source, caps=Caps())
-        found = probe(ctx, ffmpeg, source, where=self.source)
+        found = examine(ctx, source, where=self.source)
         check_streams(found, PRESETS[self.preset], where=self.source)
         bounds = self._bounds(part, source.stat().st_size)
         frames, seconds = self._encode(ctx, reading(ffmpeg, source), bounds, found, meter)
-        made = probe(ctx, ffmpeg, part, where=self.target)
+        made = examine_made(ctx, part, where=self.target)
         self._check_made(found, made, seconds)
         size = part.stat().st_size
         meter.start("digesting", total=size)
@@ -111,10 +112,10 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
             path=str(path),
             preset=self.preset,
             preset_version=PRESETS[self.preset].version,
-            duration_seconds=made.seconds or seconds,
+            duration_seconds=made.duration_seconds or seconds,
             frames=frames,
-            width=made.width,
-            height=made.height,
+            width=made.film.width if made.film else None,
+            height=made.film.height if made.film else None,
             source_bytes=source.stat().st_size,
             bytes=size,
             sha256=sha256_of(part, meter=meter),
@@ -129,16 +130,17 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
         return [*PROGRESS, *options, "-y", f"file:{path}"]
 
     def _encode(
-        self, ctx: Context[Progress, Trouble], start: list[str], bounds: Bounds, found: Probed, meter: Meter
+        self, ctx: Context[Progress, Trouble], start: list[str], bounds: Bounds, found: Facts, meter: Meter
     ) -> tuple[int, float]:
         """Run ffmpeg with the first of the preset's encoders that it has; give the frames and seconds that it says it wrote."""
-        length = "of unknown length" if found.seconds is None else show_seconds(found.seconds)
-        logger.info("transcoding {}: {}, {}", shown(self.source), found.video or found.audio, length)
+        total = found.duration_seconds
+        length = "of unknown length" if total is None else show_seconds(total)
+        logger.info("transcoding {}: {}, {}", shown(self.source), (found.film or found.audio[0]).codec, length)
         missing: Stopped | None = None
         for preset in ways(PRESETS[self.preset]):
             argv = [*start, *self._arguments(preset, bounds.output)]
             try:
-                return encode(ctx, argv, meter, phase="transcoding", total=found.seconds, made=self.preset, bounds=bounds)
+                return encode(ctx, argv, meter, phase="transcoding", total=total, made=self.preset, bounds=bounds)
             except Stopped as lacking:
                 if not isinstance(lacking.trouble, NotInstalled):
                     raise
@@ -146,19 +148,20 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
         assert missing is not None  # noqa: S101 - a preset has one way at least
         raise missing
 
-    def _check_made(self, found: Probed, made: Probed, seconds: float) -> None:
+    def _check_made(self, found: Facts, made: Facts, seconds: float) -> None:
         """Compare the output with what ffmpeg wrote, and with the source.
 
         Raises:
             Stopped: OutputWrong; Unreadable, when the source ended before its time.
         """
-        if made.seconds is None or abs(made.seconds - seconds) > tolerance(seconds):
-            what = f"lasts {made.seconds} s instead of {seconds:.2f} s"
+        lasts, expected = made.duration_seconds, found.exact_seconds
+        if lasts is None or abs(lasts - seconds) > tolerance(seconds):
+            what = f"lasts {lasts} s instead of {seconds:.2f} s"
             stop(OutputWrong, what, where=self.target, would_do="try again, and see ffmpeg's lines in the log")
-        if found.seconds is None or not found.exact or made.seconds >= found.seconds - tolerance(found.seconds):
+        if expected is None or lasts >= expected - tolerance(expected):
             return
-        what = f"only {made.seconds:.2f} of {found.seconds:.2f} s can be decoded"
-        if PRESETS[self.preset].video or not found.video:
+        what = f"only {lasts:.2f} of {expected:.2f} s can be decoded"
+        if PRESETS[self.preset].video or not found.film:
             stop(Unreadable, what, where=self.source, would_do="check that it is whole")
         logger.warning("{}: {}; its sound may be shorter than its picture", shown(self.source), what)
 
@@ -190,18 +193,13 @@ def check_name(target: str, preset: PresetName) -> None:
         stop(TargetUnusable, f"the name does not fit the preset {preset}", where=target, would_do=would_do)
 
 
-def check_streams(found: Probed, preset: Preset, *, where: str) -> None:
+def check_streams(found: Facts, preset: Preset, *, where: str) -> None:
     """Refuse a source without the stream that the preset wants.
 
     Raises:
         Stopped: Unreadable.
     """
-    if preset.video and found.video is None:
+    if preset.video and found.film is None:
         stop(Unreadable, "has no video stream", where=where, would_do="use an audio preset for sound alone")
-    if not preset.video and found.audio is None:
+    if not preset.video and not found.audio:
         stop(Unreadable, "has no audio stream", where=where, would_do="use a preset that makes video")
-
-
-def tolerance(seconds: float) -> float:
-    """Containers round, and encoders add some milliseconds of padding."""
-    return 0.5 + seconds / 1000

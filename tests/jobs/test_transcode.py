@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from heavyjobs.errors import CancelRequested
 from heavyjobs.jobs import Progress, Transcode
-from heavyjobs.jobs.media import find_ffmpeg, understand
+from heavyjobs.jobs.media import find_ffmpeg
 from heavyjobs.jobs.presets import PRESETS, PresetName
 from heavyjobs.jobs.transcode import Transcoded
 from heavyjobs.jobs.trouble import NotInstalled, Refused, SourceMissing, TargetTaken, TargetUnusable, Trouble, Unreadable
@@ -274,23 +274,3 @@ def test_av1_is_made_by_whichever_encoder_ffmpeg_has(tmp_path: Path, clip: Path,
 
     assert result.frames == decoded(tmp_path / "a.webm")[0] == 50
     assert "Video: av1" in ffmpeg("-i", tmp_path / "a.webm", "-f", "null", "-")
-
-
-def test_what_ffmpeg_prints_is_understood() -> None:
-    lines = """
-Input #0, mp3, from 'file:a.mp3':
-  Duration: 01:02:03.45, start: 0.025057, bitrate: 66 kb/s
-  Stream #0:0(eng): Audio: mp3 (mp3float), 44100 Hz, mono, fltp, 64 kb/s, start 0.025057
-  Stream #0:1: Video: mjpeg (Baseline), yuvj420p(pc, bt470bg/unknown/unknown), 600x600 [SAR 1:1 DAR 1:1], 90k tbr (attached pic)
-""".splitlines()
-    cover = understand(lines)
-    live = understand(
-        [
-            "Input #0, mpegts, from 'file:a.ts':",
-            "  Duration: N/A, start: 1.4, bitrate: N/A",
-            "  Stream #0:0[0x100]: Video: hevc (Main 10) ([36][0][0][0] / 0x0024), yuv420p10le(tv), 3840x2160, 50 fps",
-        ]
-    )
-
-    assert (cover.seconds, cover.video, cover.audio) == (3723.45, None, "mp3")
-    assert (live.seconds, live.video, live.width, live.height) == (None, "hevc", 3840, 2160)
