@@ -18,8 +18,8 @@ from heavyjobs.jobs.trouble import Stalled, stop
 from heavyjobs.jobs.watchdog import TURN_SECONDS
 from heavyjobs.units import show_seconds
 
-FEEL_SECONDS: Final = 1.0
-"""Between two looks: each goes through all processes of the host."""
+FEEL_SECONDS: Final = 5.0
+"""Between two looks, at most: each goes through all processes of the host, so that most programs end before the first."""
 CPU_SECONDS_MIN: Final = 0.1
 """A program that only waits wakes now and then to see whether it still has to: that is no work."""
 
@@ -60,7 +60,9 @@ class Pulse:
         self._measure: Final = measure
         self._before = Used()
         self._still_seconds = 0.0
-        self._looked = self._feel_at = clock()
+        self._feel_seconds: Final = min(FEEL_SECONDS, stall_seconds / 4)
+        self._looked = clock()
+        self._feel_at = self._looked + self._feel_seconds
 
     def look(self) -> None:
         """To be called some times a second while the program runs; `where` of the pulse names in errors what it works on.
@@ -73,7 +75,7 @@ class Pulse:
         self._still_seconds += turn
         if now < self._feel_at:
             return
-        self._feel_at = now + FEEL_SECONDS
+        self._feel_at = now + self._feel_seconds
         if works(self._before, seen := self._measure()):
             self._before, self._still_seconds = seen, 0.0
         elif self._still_seconds >= self._stall_seconds:
