@@ -7,26 +7,25 @@ import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 from loguru import logger
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from heavyjobs.children import Child
-from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.children import Ctx, alone, share, together
 from heavyjobs.jobs.digest import sha256_of
+from heavyjobs.jobs.film_jobs import FilmJob, check_name
 from heavyjobs.jobs.joining import Join, Joined
 from heavyjobs.jobs.pieces import Part, Piece, Sound, Whole
 from heavyjobs.jobs.places import source_file, target_path
-from heavyjobs.jobs.presets import PRESETS, PresetName
+from heavyjobs.jobs.presets import PRESETS
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.survey import Survey, Surveyed
-from heavyjobs.jobs.transcode import Transcoded, check_fit, check_name
+from heavyjobs.jobs.transcode import Transcoded
 from heavyjobs.jobs.trouble import Trouble, shown, typed
-from heavyjobs.jobs.watchdog import STALL_SECONDS, OutputBytes, StallSeconds, output_bound
+from heavyjobs.jobs.watchdog import output_bound
 from heavyjobs.jobs.workshop import folder_beside, kept_while_useful, new_mark, sweep_others
-from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
 
 
@@ -53,7 +52,7 @@ class Kept(BaseModel):
     made: ChunkedTranscoded | None = None
 
 
-class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.chunked_transcode"):
+class ChunkedTranscode(FilmJob[ChunkedTranscoded], kind="media.chunked_transcode"):
     """Transcode a film on all hosts at once: cut at keyframes, in pieces of near-equal length; its sound in one piece.
 
     Source and target have to be places that every host reaches under the same name: a location, or a path on a shared file
@@ -85,25 +84,9 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
     | a piece dies in another way, after its own three tries | `JobDead`, with its cause | yes: the pieces that are not done |
     """
 
-    source: Place
-    target: Place
-    preset: PresetName = "mp4-h264-aac"
-    height: Annotated[int, Field(ge=16, le=4320)] | None = None
-    crf: Annotated[int, Field(ge=0)] | None = None
-    audio_kbps: Annotated[int, Field(ge=16, le=512)] | None = None
     piece_seconds: Annotated[float, Field(ge=1, le=86400)] = 60
     threads_per_piece: Annotated[int, Field(ge=1, le=64)] = 1
     decode: bool = True
-    stall_max_seconds: StallSeconds = STALL_SECONDS
-    output_max_bytes: OutputBytes = None
-    overwrite: bool = False
-
-    config = JobConfig(timeout=None, memory=None)
-
-    @model_validator(mode="after")
-    def _fits_preset(self) -> Self:
-        check_fit(self.preset, height=self.height, crf=self.crf, audio_kbps=self.audio_kbps)
-        return self
 
     async def run(self, ctx: Ctx) -> ChunkedTranscoded:
         kept = ctx.resume(Kept)
@@ -117,7 +100,7 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
 
     async def _workplace(self, ctx: Ctx, kept: Kept | None) -> tuple[str, str]:
         """The mark and place of the workshop to go on in, or of a fresh one."""
-        check_name(self.target, self.preset)
+        check_name(self.target, self.preset, suffixes=PRESETS[self.preset].suffixes, others=PRESETS)
         source_file(ctx.locations, self.source, instead="name a file in it")
         target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
         mark = None if kept is None else kept.mark

@@ -14,11 +14,12 @@ from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, encode
 from heavyjobs.jobs.examine import examine, examine_made
 from heavyjobs.jobs.facts import EXACT, AudioStream, Facts, tolerance
+from heavyjobs.jobs.film_jobs import check_kbps, check_name
 from heavyjobs.jobs.media import find_ffmpeg, reading
 from heavyjobs.jobs.places import source_file, target_path, unchanging
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.sounds import SOUNDS, Sound, SoundName, copies, sounding
-from heavyjobs.jobs.trouble import OutputWrong, TargetUnusable, Trouble, Unreadable, shown, stop, typed
+from heavyjobs.jobs.trouble import OutputWrong, Trouble, Unreadable, shown, stop, typed
 from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds, output_bound
 from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
@@ -86,8 +87,7 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
 
     @model_validator(mode="after")
     def _fits_preset(self) -> Self:
-        if self.audio_kbps is not None and not self._sound.kbps:
-            raise ValueError(f"{self.preset} keeps all bits of the sound, so audio_kbps means nothing; leave it out")
+        check_kbps(self.preset, self.audio_kbps, lossy=self._sound.kbps > 0)
         return self
 
     @property
@@ -96,7 +96,7 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
 
     def run(self, ctx: Context[Progress, Trouble]) -> ExtractedAudio:
         with typed(ctx, target=self.target):
-            self._check_name()
+            check_name(self.target, self.preset, suffixes=self._sound.suffixes, others=SOUNDS)
             source = source_file(ctx.locations, self.source, instead="name a file in it")
             target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
             with ctx.output(self.target, replace=self.overwrite) as out, unchanging(source, where=self.source):
@@ -141,11 +141,6 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
             bytes=size,
             sha256=sha256_of(part, meter=meter),
         )
-
-    def _check_name(self) -> None:
-        if not self.target.lower().endswith(self._sound.suffixes):
-            would_do = f"let it end in {' or '.join(self._sound.suffixes)}, or use another preset: {', '.join(SOUNDS)}"
-            stop(TargetUnusable, f"the name does not fit the preset {self.preset}", where=self.target, would_do=would_do)
 
     def _stream(self, facts: Facts) -> AudioStream:
         if self.stream >= len(facts.audio):

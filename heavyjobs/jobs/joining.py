@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from pathlib import Path
 
 from loguru import logger
 from pydantic import BaseModel
-from typing_extensions import override
 
 from heavyjobs.context import Context
-from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, follow
+from heavyjobs.jobs.film_jobs import FilmChild
 from heavyjobs.jobs.media import find_ffmpeg, reading
 from heavyjobs.jobs.packets import DIGESTS, Asked, Listing, digest_packets, list_packets
 from heavyjobs.jobs.pieces import Part
 from heavyjobs.jobs.places import source_file
-from heavyjobs.jobs.presets import PRESETS, Preset, PresetName
+from heavyjobs.jobs.presets import PRESETS, Preset
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.trouble import OutputWrong, SourceMissing, Stopped, Trouble, stop, typed
-from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds
+from heavyjobs.jobs.watchdog import Bounds, OutputBytes
 from heavyjobs.locations import Place
 
 
@@ -39,7 +37,7 @@ class Joined(BaseModel):
     sha256: str
 
 
-class Join(Job[Joined, Progress, Trouble], kind="media.join"):
+class Join(FilmChild[Joined], kind="media.join"):
     """Join the pieces of a film and its sound, and check the outcome: `media.chunked_transcode` asks.
 
     It counts when it has every frame, its times ascend, its picture is as long as the source's to within one frame, and it
@@ -60,16 +58,7 @@ class Join(Job[Joined, Progress, Trouble], kind="media.join"):
     lengths: list[Fraction]
     begins_seconds: float = 0
     sound: Part | None = None
-    preset: PresetName
-    stall_max_seconds: StallSeconds = STALL_SECONDS
     output_max_bytes: OutputBytes = None
-    queue: str = "default"
-
-    config = JobConfig(backoff="2s", timeout=None, memory=None)
-
-    @override
-    def configure(self) -> JobConfig:
-        return replace(self.config, queue=self.queue)
 
     def run(self, ctx: Context[Progress, Trouble]) -> Joined:
         with typed(ctx, target=self.folder):

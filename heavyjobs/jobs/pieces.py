@@ -17,20 +17,21 @@ from pydantic import BaseModel, Field
 from typing_extensions import override
 
 from heavyjobs.context import Context
-from heavyjobs.job import Job, JobConfig
+from heavyjobs.job import JobConfig
 from heavyjobs.jobs.cutting import Range
 from heavyjobs.jobs.decoding import decode_all
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, follow
+from heavyjobs.jobs.film_jobs import FilmChild
 from heavyjobs.jobs.media import find_ffmpeg, reading
 from heavyjobs.jobs.packets import Asked, list_packets
 from heavyjobs.jobs.places import source_file
-from heavyjobs.jobs.presets import PRESETS, PresetName, scaling, sound_encoding, video_encoding
+from heavyjobs.jobs.presets import PRESETS, scaling, sound_encoding, video_encoding
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.survey import Identity, same_or_stop
 from heavyjobs.jobs.transcode import Transcode
 from heavyjobs.jobs.trouble import Trouble, typed
-from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds
+from heavyjobs.jobs.watchdog import Bounds, OutputBytes
 from heavyjobs.locations import Place
 
 
@@ -52,7 +53,7 @@ class Part(BaseModel, frozen=True):
     exact: bool = True
 
 
-class Piece(Job[Part, Progress, Trouble], kind="media.piece"):
+class Piece(FilmChild[Part], kind="media.piece"):
     """Transcode the picture of one piece of a film, without sound: `media.chunked_transcode` asks.
 
     Reads only its range of the source, from the keyframe before it on. What was made is decoded to its end (`decode`), on the
@@ -79,20 +80,15 @@ class Piece(Job[Part, Progress, Trouble], kind="media.piece"):
     part: Range
     tick: Fraction
     rate: Fraction | None = None
-    preset: PresetName
     height: int | None = None
     crf: int | None = None
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     decode: bool = True
-    stall_max_seconds: StallSeconds = STALL_SECONDS
     output_max_bytes: OutputBytes = None
-    queue: str = "default"
-
-    config = JobConfig(backoff="2s", timeout=None, memory=None)
 
     @override
     def configure(self) -> JobConfig:
-        return replace(self.config, queue=self.queue, cpus=self.threads)
+        return replace(super().configure(), cpus=self.threads)
 
     def run(self, ctx: Context[Progress, Trouble]) -> Part:
         with typed(ctx, target=self.folder):
@@ -152,7 +148,7 @@ def _reading_from(ffmpeg: str, source: Path, seek: Fraction | None, threads: lis
     return [*start, "-copyts", *there, *threads, option, name]
 
 
-class Sound(Job[Part, Progress, Trouble], kind="media.sound"):
+class Sound(FilmChild[Part], kind="media.sound"):
     """Transcode the sound that goes with a preset's picture, whole: pieces of sound would leave gaps between them.
 
     | what can be wrong | error | tried again |
@@ -171,18 +167,9 @@ class Sound(Job[Part, Progress, Trouble], kind="media.sound"):
     identity: Identity
     folder: Place
     seconds: float
-    preset: PresetName
     audio_kbps: int | None = None
     decode: bool = True
-    stall_max_seconds: StallSeconds = STALL_SECONDS
     output_max_bytes: OutputBytes = None
-    queue: str = "default"
-
-    config = JobConfig(backoff="2s", timeout=None, memory=None)
-
-    @override
-    def configure(self) -> JobConfig:
-        return replace(self.config, queue=self.queue)
 
     def run(self, ctx: Context[Progress, Trouble]) -> Part:
         with typed(ctx, target=self.folder):

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Final
 
 from loguru import logger
 from pydantic import BaseModel, Field
-from typing_extensions import override
 
 from heavyjobs.context import Context
-from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.cutting import Packet, Range, choose_cuts, frame_rate, places_to_cut, ranges
 from heavyjobs.jobs.examine import examine
 from heavyjobs.jobs.facts import Facts, tolerance
+from heavyjobs.jobs.film_jobs import FilmChild, check_streams
 from heavyjobs.jobs.packets import Asked, Listed, Listing, Sort, list_packets
 from heavyjobs.jobs.places import source_file
-from heavyjobs.jobs.presets import PRESETS, PresetName
+from heavyjobs.jobs.presets import PRESETS
 from heavyjobs.jobs.progress import Meter, Progress
-from heavyjobs.jobs.transcode import check_streams
 from heavyjobs.jobs.trouble import SourceChanged, Trouble, Unreadable, shown, stop, typed
-from heavyjobs.jobs.watchdog import STALL_SECONDS, StallSeconds
 from heavyjobs.locations import Place
 from heavyjobs.units import show_seconds
 
@@ -60,7 +57,7 @@ class Surveyed(BaseModel):
     sound: bool
 
 
-class Survey(Job[Surveyed, Progress, Trouble], kind="media.survey"):
+class Survey(FilmChild[Surveyed], kind="media.survey"):
     """Find out where a film can be cut into pieces that are transcoded apart: `media.chunked_transcode` asks.
 
     | what can be wrong | error | tried again |
@@ -75,16 +72,7 @@ class Survey(Job[Surveyed, Progress, Trouble], kind="media.survey"):
     """
 
     source: Place
-    preset: PresetName = "mp4-h264-aac"
     piece_seconds: Annotated[float, Field(gt=0, le=86400)] = 60
-    stall_max_seconds: StallSeconds = STALL_SECONDS
-    queue: str = "default"
-
-    config = JobConfig(backoff="2s", timeout=None, memory=None)
-
-    @override
-    def configure(self) -> JobConfig:
-        return replace(self.config, queue=self.queue)
 
     def run(self, ctx: Context[Progress, Trouble]) -> Surveyed:
         with typed(ctx, target=self.source):

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
 
 from loguru import logger
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel
 
 from heavyjobs.context import Context
-from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, encode
 from heavyjobs.jobs.examine import examine, examine_made
 from heavyjobs.jobs.facts import Facts, tolerance
+from heavyjobs.jobs.film_jobs import FilmJob, check_name, check_streams
 from heavyjobs.jobs.media import find_ffmpeg, reading
 from heavyjobs.jobs.places import source_file, target_path, unchanging
 from heavyjobs.jobs.presets import PRESETS, Preset, PresetName, encoding, ways
 from heavyjobs.jobs.progress import Meter, Progress
-from heavyjobs.jobs.trouble import NotInstalled, OutputWrong, Stopped, TargetUnusable, Trouble, Unreadable, shown, stop, typed
-from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds, output_bound
-from heavyjobs.locations import Place
+from heavyjobs.jobs.trouble import NotInstalled, OutputWrong, Stopped, Trouble, Unreadable, shown, stop, typed
+from heavyjobs.jobs.watchdog import Bounds, output_bound
 from heavyjobs.units import show_bytes, show_seconds
 
 
@@ -48,7 +46,7 @@ class Transcoded(BaseModel):
     sha256: str
 
 
-class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
+class Transcode(FilmJob[Transcoded], kind="media.transcode"):
     """Transcode the first video and the first audio stream of a file.
 
     `height` makes a larger picture so many lines high and keeps its shape; a smaller one stays. `crf` is the preset's own
@@ -70,26 +68,9 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
     | ffmpeg crashes or fails in another way (disk full) | `ProgramFailed` | yes |
     """
 
-    source: Place
-    target: Place
-    preset: PresetName = "mp4-h264-aac"
-    height: Annotated[int, Field(ge=16, le=4320)] | None = None
-    crf: Annotated[int, Field(ge=0)] | None = None
-    audio_kbps: Annotated[int, Field(ge=16, le=512)] | None = None
-    stall_max_seconds: StallSeconds = STALL_SECONDS
-    output_max_bytes: OutputBytes = None
-    overwrite: bool = False
-
-    config = JobConfig(timeout=None, memory=None)
-
-    @model_validator(mode="after")
-    def _fits_preset(self) -> Self:
-        check_fit(self.preset, height=self.height, crf=self.crf, audio_kbps=self.audio_kbps)
-        return self
-
     def run(self, ctx: Context[Progress, Trouble]) -> Transcoded:
         with typed(ctx, target=self.target):
-            check_name(self.target, self.preset)
+            check_name(self.target, self.preset, suffixes=PRESETS[self.preset].suffixes, others=PRESETS)
             source = source_file(ctx.locations, self.source, instead="name a file in it")
             target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
             with ctx.output(self.target, replace=self.overwrite) as out, unchanging(source, where=self.source):
@@ -164,42 +145,3 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
         if PRESETS[self.preset].video or not found.film:
             stop(Unreadable, what, where=self.source, would_do="check that it is whole")
         logger.warning("{}: {}; its sound may be shorter than its picture", shown(self.source), what)
-
-
-def check_fit(name: PresetName, *, height: int | None, crf: int | None, audio_kbps: int | None) -> None:
-    """Refuse options that the preset does not have.
-
-    Raises:
-        ValueError: says which, and what would do.
-    """
-    preset = PRESETS[name]
-    if not preset.video and (height is not None or crf is not None):
-        raise ValueError(f"{name} makes no video, so height and crf mean nothing; leave them out")
-    if not preset.audio_kbps and audio_kbps is not None:
-        raise ValueError(f"{name} keeps all bits of the sound, so audio_kbps means nothing; leave it out")
-    if crf is not None and crf > preset.crf_max:
-        raise ValueError(f"crf={crf}: {name} takes 0 to {preset.crf_max}")
-
-
-def check_name(target: str, preset: PresetName) -> None:
-    """Refuse a name that does not say what the preset makes.
-
-    Raises:
-        Stopped: TargetUnusable.
-    """
-    suffixes = PRESETS[preset].suffixes
-    if not target.lower().endswith(suffixes):
-        would_do = f"let it end in {' or '.join(suffixes)}, or use another preset: {', '.join(PRESETS)}"
-        stop(TargetUnusable, f"the name does not fit the preset {preset}", where=target, would_do=would_do)
-
-
-def check_streams(found: Facts, preset: Preset, *, where: str) -> None:
-    """Refuse a source without the stream that the preset wants.
-
-    Raises:
-        Stopped: Unreadable.
-    """
-    if preset.video and found.film is None:
-        stop(Unreadable, "has no video stream", where=where, would_do="use an audio preset for sound alone")
-    if not preset.video and not found.audio:
-        stop(Unreadable, "has no audio stream", where=where, would_do="use a preset that makes video")
