@@ -7,26 +7,25 @@ import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 from loguru import logger
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 
 from heavyjobs.children import Child
-from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.children import Ctx, alone, share, together
 from heavyjobs.jobs.digest import sha256_of
+from heavyjobs.jobs.film_jobs import FilmJob, check_name
 from heavyjobs.jobs.joining import Join, Joined
 from heavyjobs.jobs.pieces import Part, Piece, Sound, Whole
 from heavyjobs.jobs.places import source_file, target_path
-from heavyjobs.jobs.presets import PRESETS, PresetName
+from heavyjobs.jobs.presets import PRESETS
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.survey import Survey, Surveyed
-from heavyjobs.jobs.transcode import Transcoded, check_fit, check_name
+from heavyjobs.jobs.transcode import Transcoded
 from heavyjobs.jobs.trouble import Trouble, shown, typed
-from heavyjobs.jobs.watchdog import STALL_SECONDS, OutputBytes, StallSeconds, output_bound
+from heavyjobs.jobs.watchdog import output_bound
 from heavyjobs.jobs.workshop import folder_beside, is_of, kept_while_useful, new_mark, sweep_others
-from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
 
 
@@ -53,14 +52,14 @@ class Kept(BaseModel):
     made: ChunkedTranscoded | None = None
 
 
-class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.chunked_transcode"):
+class ChunkedTranscode(FilmJob[ChunkedTranscoded], kind="media.chunked_transcode"):
     """Transcode a film on all hosts at once: cut at keyframes, in pieces of near-equal length; its sound in one piece.
 
     Source and target have to be places that every host reaches under the same name: a location, or a path on a shared file
     system. Each piece reads only its range of the source. Until they are joined, pieces lie in a hidden folder beside the
     target; those that are done are not done again, whatever dies meanwhile. The joined film has every frame of the source, its
-    times ascend, it is as long to within one frame, and it was decoded to its end before it appears (`decode`, which costs
-    time, can be switched off).
+    times ascend, it is as long to within one frame, each piece was decoded to its end by the host that made it (`decode`, which
+    costs time, can be switched off), and the joined film holds the very packets of the pieces.
 
     A film that cannot be cut is transcoded whole, by `media.whole`, and `whole_because` in the result says why: its frames
     have no times or share them, it is damaged, it has no keyframes to cut at, its pieces do not begin cleanly, its pictures
@@ -75,6 +74,7 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
     | it changes meanwhile | `SourceChanged` | yes, from the start |
     | no media file, a playlist, no stream that the preset wants, one that ends before its time | `Unreadable` | no |
     | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
+    | pictures or sound that the preset's encoder does not take, like sides beyond 16384 pixels | `Refused` | no |
     | an output larger than `output_max_bytes` | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | a name that does not fit the preset, no such folder | `TargetUnusable` | no |
@@ -84,25 +84,9 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
     | a piece dies in another way, after its own three tries | `JobDead`, with its cause | yes: the pieces that are not done |
     """
 
-    source: Place
-    target: Place
-    preset: PresetName = "mp4-h264-aac"
-    height: Annotated[int, Field(ge=16, le=4320)] | None = None
-    crf: Annotated[int, Field(ge=0)] | None = None
-    audio_kbps: Annotated[int, Field(ge=16, le=512)] | None = None
     piece_seconds: Annotated[float, Field(ge=1, le=86400)] = 60
     threads_per_piece: Annotated[int, Field(ge=1, le=64)] = 1
     decode: bool = True
-    stall_max_seconds: StallSeconds = STALL_SECONDS
-    output_max_bytes: OutputBytes = None
-    overwrite: bool = False
-
-    config = JobConfig(timeout=None, memory=None)
-
-    @model_validator(mode="after")
-    def _fits_preset(self) -> Self:
-        check_fit(self.preset, height=self.height, crf=self.crf, audio_kbps=self.audio_kbps)
-        return self
 
     async def run(self, ctx: Ctx) -> ChunkedTranscoded:
         kept = ctx.resume(Kept)
@@ -116,7 +100,7 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
 
     async def _workplace(self, ctx: Ctx, kept: Kept | None) -> tuple[str, str]:
         """The mark and place of the workshop to go on in, or of a fresh one."""
-        check_name(self.target, self.preset)
+        check_name(self.target, self.preset, suffixes=PRESETS[self.preset].suffixes, others=PRESETS)
         source_file(ctx.locations, self.source, instead="name a file in it")
         target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
         mark = kept.mark if kept is not None and is_of(kept.mark, ctx.epoch) else None
@@ -127,8 +111,7 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
         return mark, folder_beside(self.target, ctx.job_id, mark)
 
     async def _film(self, ctx: Ctx, mark: str, place: str) -> ChunkedTranscoded:
-        survey = Survey(source=self.source, preset=self.preset, piece_seconds=self.piece_seconds, queue=ctx.queue)
-        surveyed = await alone(ctx, survey, key=f"survey {mark}")
+        surveyed = await alone(ctx, self._survey(ctx), key=f"survey {mark}")
         because = surveyed.whole_because
         if because is None:
             parts, sound = await self._encode(ctx, mark, place, surveyed)
@@ -167,6 +150,15 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
         sound = made.pop(0) if surveyed.sound else None
         return sorted(made, key=lambda part: part.name), sound
 
+    def _survey(self, ctx: Ctx) -> Survey:
+        return Survey(
+            source=self.source,
+            preset=self.preset,
+            piece_seconds=self.piece_seconds,
+            stall_max_seconds=self.stall_max_seconds,
+            queue=ctx.queue,
+        )
+
     def _piece(self, ctx: Ctx, place: str, surveyed: Surveyed, number: int) -> Piece:
         return Piece(
             source=self.source,
@@ -180,6 +172,7 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
             height=self.height,
             crf=self.crf,
             threads=self.threads_per_piece,
+            decode=self.decode,
             stall_max_seconds=self.stall_max_seconds,
             output_max_bytes=output_bound(self.output_max_bytes, surveyed.identity.bytes),
             queue=ctx.queue,
@@ -193,6 +186,7 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
             seconds=surveyed.seconds,
             preset=self.preset,
             audio_kbps=self.audio_kbps,
+            decode=self.decode,
             stall_max_seconds=self.stall_max_seconds,
             output_max_bytes=output_bound(self.output_max_bytes, surveyed.identity.bytes),
             queue=ctx.queue,
@@ -206,7 +200,6 @@ class ChunkedTranscode(Job[ChunkedTranscoded, Progress, Trouble], kind="media.ch
             begins_seconds=surveyed.begins_seconds,
             sound=sound,
             preset=self.preset,
-            decode=self.decode,
             stall_max_seconds=self.stall_max_seconds,
             output_max_bytes=output_bound(self.output_max_bytes, surveyed.identity.bytes),
             queue=ctx.queue,

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from heavyjobs.context import Context
 from heavyjobs.errors import ProgramFailed
 from heavyjobs.jobs.progress import Meter
-from heavyjobs.jobs.trouble import NotInstalled, Unreadable, stop
+from heavyjobs.jobs.trouble import NotInstalled, Refused, Unreadable, stop
 from heavyjobs.jobs.watchdog import Bounds, Watchdog
 
 PROGRESS: Final = ("-nostats", "-progress", "pipe:1", "-stats_period", "0.25", "-loglevel", "warning")
@@ -18,6 +18,10 @@ PROGRESS: Final = ("-nostats", "-progress", "pipe:1", "-stats_period", "0.25", "
 _QUIET: Final = {"SVT_LOG": "1"}
 """Errors alone: that library tells its life at each start, past ffmpeg's own level."""
 
+_UNFIT: Final = ("Error while opening encoder", "Error submitting video frame to the encoder", "video encoding failed")
+"""What is said of an encoder that takes no pictures so large or so small."""
+_TOO_SMALL: Final = "TU size > 8 raw frame size"
+"""What libsvtav1 says of pictures of a few pixels, and then that it has no memory for them."""
 _UNREADABLE: Final = ("Invalid data found", "no decoder found", "nothing was encoded", "received no packets")
 _UNWRITABLE: Final = ("No space left", "Input/output error", "Permission denied", "Read-only", "quota", "Cannot allocate")
 
@@ -44,7 +48,7 @@ def encode(
 
     Raises:
         Stopped: NotInstalled, when this ffmpeg lacks an encoder for it; Unreadable, when it can make nothing of the source;
-            Stalled, when it stands still; Refused, when it writes too much.
+            Stalled, when it stands still; Refused, when it writes too much, or the encoder does not take what there is.
         ProgramFailed: whatever else it fails for.
     """
     meter.start(phase, total=total, unit="seconds")
@@ -69,6 +73,9 @@ def follow(
     except ProgramFailed as failed:
         if any("Unknown encoder" in line for line in failed.tail):
             stop(NotInstalled, f"{argv[0]} has no encoder for {made}", where="this host", would_do="install another")
+        if failed.code is not None and is_unfit(failed.tail):
+            what = f"has pictures or sound of a shape that {made} cannot hold"
+            stop(Refused, what, where=bounds.where, would_do="use another preset, and see ffmpeg's lines in the log")
         if source is not None and failed.code is not None and blames_source(failed.tail):
             stop(
                 Unreadable,
@@ -80,6 +87,13 @@ def follow(
     watchdog.measure()
     meter.end()
     return done
+
+
+def is_unfit(lines: Iterable[str]) -> bool:
+    """Whether the last words of an ffmpeg that gave up are about what its encoder was to make."""
+    said = "\n".join(lines)
+    no_memory = "Cannot allocate" in said and _TOO_SMALL not in said
+    return any(sign in said for sign in _UNFIT) and not no_memory
 
 
 def blames_source(lines: Iterable[str]) -> bool:

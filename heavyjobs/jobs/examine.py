@@ -18,17 +18,21 @@ from heavyjobs.errors import ProgramFailed
 from heavyjobs.jobs import examiner
 from heavyjobs.jobs.facts import Caps, Facts, over, read_facts
 from heavyjobs.jobs.media import FORMATS, find_ffmpeg
-from heavyjobs.jobs.trouble import NotInstalled, Refused, Stopped, Unreadable, stop
+from heavyjobs.jobs.trouble import NotInstalled, OutputWrong, Refused, Stalled, Stopped, Unreadable, stop
 
 _BY_ITSELF: Final = {signal.SIGXCPU, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
-"""How a file ends what reads it; SIGKILL comes from elsewhere, and SIGALRM may come of a slow disk."""
+"""How a file ends what reads it; SIGKILL comes from elsewhere, and SIGALRM of a disk that does not answer."""
 
 
-def examine(ctx: Context[Any, Any], path: Path, *, where: str, caps: Caps) -> Facts:
+def examine(ctx: Context[Any, Any], path: Path, *, where: str, caps: Caps | None = None) -> Facts:
     """Say what a file is; `where` names it in errors.
 
+    Args:
+        caps: as parameters set them; without, those that hold for every file that is worked on.
+
     Raises:
-        Stopped: Unreadable, when it is no media file; Refused, when it exceeds a cap; NotInstalled.
+        Stopped: Unreadable, when it is no media file; Refused, when it exceeds a cap; Stalled, when two minutes are not enough;
+            NotInstalled.
         ProgramFailed: the child was ended from outside.
     """
     argv = [sys.executable, "-P", examiner.__file__, FORMATS, _find_ffprobe() or "", str(path)]
@@ -38,10 +42,29 @@ def examine(ctx: Context[Any, Any], path: Path, *, where: str, caps: Caps) -> Fa
             lines.extend(said)
     except ProgramFailed as failed:
         _explain(failed, where)
-    facts = read_facts(json.loads("\n".join(lines), strict=False))
-    if fault := over(facts, caps):
-        stop(Refused, fault, where=where, would_do="raise that cap, if such files are expected")
+    try:
+        facts = read_facts(json.loads("\n".join(lines), strict=False))  # a line that was cut has a line's end in a name
+    except ValueError:
+        would_do = "check that it is whole"
+        stop(Unreadable, "says of itself what cannot be understood", where=where, would_do=would_do)
+    if fault := over(facts, caps or Caps()):
+        would_do = fault.instead if caps is None else f"raise {fault.parameter}, if such files are expected"
+        stop(Refused, fault.what, where=where, would_do=would_do)
     return facts
+
+
+def examine_made(ctx: Context[Any, Any], path: Path, *, where: str) -> Facts:
+    """Say what a file is that was made here.
+
+    Raises:
+        Stopped: OutputWrong, when it is no media file; else as `examine`.
+    """
+    try:
+        return examine(ctx, path, where=where)
+    except Stopped as stopped:
+        if isinstance(stopped.trouble, Unreadable):
+            stop(OutputWrong, stopped.trouble.what, where=where, would_do="try again, and see ffmpeg's lines in the log")
+        raise
 
 
 def _find_ffprobe() -> str | None:
@@ -57,6 +80,9 @@ def _explain(failed: ProgramFailed, where: str) -> NoReturn:
     if failed.code == examiner.NO_READER:
         what = "there is neither ffprobe nor PyAV"
         stop(NotInstalled, what, where="this host", would_do="install ffmpeg, or pip install heavyjobs[media]")
+    if failed.signal == signal.SIGALRM:
+        what = f"could not be looked at within {examiner.WALL_SECONDS} s"
+        stop(Stalled, what, where=where, would_do="see whether the disks answer")
     if failed.code is None and failed.signal not in _BY_ITSELF:
         raise failed
     last = failed.tail[-1].rpartition(": ")[2] if failed.tail else "what reads it says nothing"

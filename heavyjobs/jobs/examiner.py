@@ -27,9 +27,8 @@ STREAM: Final = (
     "index,codec_type,codec_name,profile,duration,bit_rate,"
     "width,height,pix_fmt,avg_frame_rate,channels,channel_layout,sample_rate"
 )
-ENTRIES: Final = (
-    f"format=format_name,duration,bit_rate:stream={STREAM}:stream_disposition=attached_pic,default:stream_tags=language"
-)
+SHOWN: Final = "format=format_name,start_time,duration,bit_rate"
+ENTRIES: Final = f"{SHOWN}:stream={STREAM}:stream_disposition=attached_pic,default:stream_tags=language"
 
 
 def limit() -> None:
@@ -61,9 +60,17 @@ def ask_av(formats: str, path: str) -> dict[str, Any]:
         sys.exit(NO_READER)
     options = {"format_whitelist": formats, "protocol_whitelist": "file"}
     with av.open(f"file:{path}", container_options=options, metadata_errors="replace") as container:
-        seconds = None if container.duration is None else container.duration / 1e6
-        about = {"format_name": container.format.name, "duration": seconds, "bit_rate": container.bit_rate or None}
+        about = {
+            "format_name": container.format.name,
+            "start_time": _seconds(container.start_time),
+            "duration": _seconds(container.duration),
+            "bit_rate": container.bit_rate or None,
+        }
         return {"format": about, "streams": [_stream(stream) for stream in container.streams]}
+
+
+def _seconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / 1e6
 
 
 def _stream(stream: Any) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def main(formats: str, ffprobe: str, path: str) -> None:
     if ffprobe:
         become_ffprobe(ffprobe, formats, path)
     try:
-        json.dump(ask_av(formats, path), sys.stdout)
+        json.dump(ask_av(formats, path), sys.stdout, indent=0)  # in lines: whoever reads them cuts long ones
     except (OSError, ValueError, MemoryError) as error:  # FFmpegError is both an OSError or a ValueError by its code
         sys.exit(f"{type(error).__name__}: {getattr(error, 'strerror', None) or 'cannot be read'}")
 

@@ -12,14 +12,15 @@ from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, encode
-from heavyjobs.jobs.examine import examine
-from heavyjobs.jobs.facts import EXACT, AudioStream, Caps, Facts
+from heavyjobs.jobs.examine import examine, examine_made
+from heavyjobs.jobs.facts import EXACT, AudioStream, Facts, tolerance
+from heavyjobs.jobs.film_jobs import check_kbps, check_name
 from heavyjobs.jobs.finished import finish, finished
 from heavyjobs.jobs.media import find_ffmpeg, reading
-from heavyjobs.jobs.places import source_file, target_path
+from heavyjobs.jobs.places import source_file, target_path, unchanging
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.sounds import SOUNDS, Sound, SoundName, copies, sounding
-from heavyjobs.jobs.trouble import OutputWrong, TargetUnusable, Trouble, Unreadable, shown, stop, typed
+from heavyjobs.jobs.trouble import OutputWrong, Trouble, Unreadable, shown, stop, typed
 from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds, output_bound
 from heavyjobs.locations import Place
 from heavyjobs.units import show_bytes, show_seconds
@@ -60,9 +61,11 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
     | what can be wrong | error | tried again |
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
+    | it changes while it is read | `SourceChanged` | yes |
     | no media file, a playlist, no such audio stream, more channels than the format holds | `Unreadable` | no |
     | a source whose sound ends before its time | `Unreadable` | no |
     | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
+    | pictures or sound that the preset's encoder does not take, like sides beyond 16384 pixels | `Refused` | no |
     | an output larger than `output_max_bytes` | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | a name that does not fit the preset, no such folder | `TargetUnusable` | no |
@@ -85,8 +88,7 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
 
     @model_validator(mode="after")
     def _fits_preset(self) -> Self:
-        if self.audio_kbps is not None and not self._sound.kbps:
-            raise ValueError(f"{self.preset} keeps all bits of the sound, so audio_kbps means nothing; leave it out")
+        check_kbps(self.preset, self.audio_kbps, lossy=self._sound.kbps > 0)
         return self
 
     @property
@@ -98,18 +100,19 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
             return finished(ctx, ExtractedAudio) or self._publish(ctx)
 
     def _publish(self, ctx: Context[Progress, Trouble]) -> ExtractedAudio:
-        self._check_name()
+        check_name(self.target, self.preset, suffixes=self._sound.suffixes, others=SOUNDS)
         source = source_file(ctx.locations, self.source, instead="name a file in it")
         target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
         with ctx.output(self.target, replace=self.overwrite) as out:
-            made = self._extract(ctx, source, out.path, path=target)
+            with unchanging(source, where=self.source):
+                made = self._extract(ctx, source, out.path, path=target)
             finish(ctx, out, made, path=target)
         logger.info("wrote {}: {}, {}", shown(self.target), show_seconds(made.duration_seconds), show_bytes(made.bytes))
         return made
 
     def _extract(self, ctx: Context[Progress, Trouble], source: Path, part: Path, *, path: Path) -> ExtractedAudio:
         ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)
-        facts = examine(ctx, source, where=self.source, caps=Caps())
+        facts = examine(ctx, source, where=self.source)
         stream = self._stream(facts)
         copied = copies(self._sound, stream, kbps=self.audio_kbps)
         self._tell(stream, copied=copied)
@@ -118,7 +121,7 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
         most = output_bound(self.output_max_bytes, source.stat().st_size)
         bounds = Bounds(where=self.source, output=part, stall_seconds=self.stall_max_seconds, bytes_max=most)
         said = encode(ctx, argv, meter, phase="extracting", total=facts.duration_seconds, made=self.preset, bounds=bounds)
-        made = examine(ctx, part, where=self.target, caps=Caps())
+        made = examine_made(ctx, part, where=self.target)
         if not made.audio:
             stop(Unreadable, "has no sound that can be read", where=self.source, would_do="check that it is whole")
         seconds = made.duration_seconds or 0.0
@@ -145,11 +148,6 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
             sha256=sha256_of(part, meter=meter),
         )
 
-    def _check_name(self) -> None:
-        if not self.target.lower().endswith(self._sound.suffixes):
-            would_do = f"let it end in {' or '.join(self._sound.suffixes)}, or use another preset: {', '.join(SOUNDS)}"
-            stop(TargetUnusable, f"the name does not fit the preset {self.preset}", where=self.target, would_do=would_do)
-
     def _stream(self, facts: Facts) -> AudioStream:
         if self.stream >= len(facts.audio):
             what = f"has no audio stream {self.stream}: there are {len(facts.audio)}" if facts.audio else "has no audio stream"
@@ -169,14 +167,14 @@ class ExtractAudio(Job[ExtractedAudio, Progress, Trouble], kind="media.extract_a
             logger.warning("{} holds two channels: {} are mixed down, not as loud as before", self.preset, stream.channels)
 
     def _check_made(self, seconds: float, said: float) -> None:
-        if abs(seconds - said) > _tolerance(said):
+        if abs(seconds - said) > tolerance(said):
             what = f"lasts {seconds:.2f} s instead of {said:.2f} s"
             stop(OutputWrong, what, where=self.target, would_do="try again, and see ffmpeg's lines in the log")
 
     def _check_whole(self, facts: Facts, stream: AudioStream, seconds: float) -> None:
         """Compare with what the source says of its sound, where it says it."""
         expected = expected_seconds(facts, stream)
-        if expected is not None and seconds < expected - _tolerance(expected):
+        if expected is not None and seconds < expected - tolerance(expected):
             what = f"only {seconds:.2f} of {expected:.2f} s of its sound can be read"
             stop(Unreadable, what, where=self.source, would_do="check that it is whole")
 
@@ -188,8 +186,3 @@ def expected_seconds(facts: Facts, stream: AudioStream) -> float | None:
     if stream.duration_seconds is not None:
         return stream.duration_seconds
     return facts.duration_seconds if len(facts.audio) == 1 and facts.film is None else None
-
-
-def _tolerance(seconds: float) -> float:
-    """Containers round, and encoders add some milliseconds of padding."""
-    return 0.5 + seconds / 1000

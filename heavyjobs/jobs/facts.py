@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import BaseModel, Field
 
@@ -12,7 +12,7 @@ from heavyjobs.jobs.trouble import shown
 NAME_MAX_CHARS: Final = 64
 """Of a language, a codec, a layout: ffmpeg's own are short, a file's may be megabytes."""
 
-EXACT: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "ogg", "flac", "wav", "avi"}
+EXACT: Final = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "ogg", "flac", "wav", "avi", "flv", "nut", "mxf", "aiff"}
 """Containers that know how long they are; of others ffmpeg may only guess, from a bit rate."""
 
 
@@ -65,9 +65,11 @@ class Facts(BaseModel):
 
     Attributes:
         container: ffmpeg's name of the format. duration_seconds, bit_rate: None where the file does not say.
+        begins_seconds: the earliest time in the file; often 0.
     """
 
     container: str
+    begins_seconds: float = 0.0
     duration_seconds: float | None
     bit_rate: int | None = None
     video: list[VideoStream]
@@ -78,6 +80,11 @@ class Facts(BaseModel):
     def film(self) -> VideoStream | None:
         """The first video that is no cover."""
         return next((stream for stream in self.video if not stream.cover), None)
+
+    @property
+    def exact_seconds(self) -> float | None:
+        """How long the file has to be; None where that is not known for sure."""
+        return self.duration_seconds if self.container in EXACT else None
 
 
 class Caps(BaseModel, frozen=True):
@@ -92,17 +99,37 @@ class Caps(BaseModel, frozen=True):
     duration_seconds: Annotated[float, Field(gt=0)] = 7 * 24 * 3600
 
 
-def over(facts: Facts, caps: Caps) -> str | None:
-    """Which cap a file exceeds, in words for people; None when it keeps to all of them."""
+class Over(NamedTuple):
+    """A cap that a file exceeds.
+
+    Attributes:
+        what: in words for people. parameter: of `media.probe`, which sets the cap. instead: what would do elsewhere.
+    """
+
+    what: str
+    parameter: str
+    instead: str
+
+
+def over(facts: Facts, caps: Caps) -> Over | None:
+    """The first cap that a file exceeds; None when it keeps to all of them."""
     streams = len(facts.video) + len(facts.audio) + len(facts.other)
     if streams > caps.streams:
-        return f"has {streams} streams, more than {caps.streams}"
+        what = f"has {streams} streams, more than {caps.streams}"
+        return Over(what, "streams_max", "copy the streams that are wanted to a file of their own")
     for stream in facts.video:
         if stream.width * stream.height > caps.pixels:
-            return f"has pictures of {stream.width} × {stream.height}, more than {caps.pixels:,} pixels"
+            what = f"has pictures of {stream.width} × {stream.height}, more than {caps.pixels:,} pixels"
+            return Over(what, "pixels_max", "use a version with smaller pictures, or without them")
     if facts.duration_seconds is not None and facts.duration_seconds > caps.duration_seconds:
-        return f"lasts {facts.duration_seconds:,.0f} s, more than {caps.duration_seconds:,.0f} s"
+        what = f"lasts {facts.duration_seconds:,.0f} s, more than {caps.duration_seconds:,.0f} s"
+        return Over(what, "duration_max_seconds", "cut it into shorter files first, and check that it says its true length")
     return None
+
+
+def tolerance(seconds: float) -> float:
+    """By how much lengths may differ: containers round, and encoders add some milliseconds of padding."""
+    return 0.5 + seconds / 1000
 
 
 def read_facts(said: dict[str, Any]) -> Facts:
@@ -110,6 +137,7 @@ def read_facts(said: dict[str, Any]) -> Facts:
     about, streams = said.get("format", {}), said.get("streams", [])
     return Facts(
         container=_name(about.get("format_name")) or "unknown",
+        begins_seconds=_finite(about.get("start_time")) or 0.0,
         duration_seconds=_number(about.get("duration")),
         bit_rate=_whole(about.get("bit_rate")),
         video=[_video(one) for one in streams if one.get("codec_type") == "video"],
@@ -167,11 +195,19 @@ def _layout(text: str | None) -> str | None:
     return None if name is None or name.endswith(" channels") else name
 
 
-def _number(text: str | float | None) -> float | None:
+def _finite(text: str | float | None) -> float | None:
     if text is None or text in {"", "N/A"}:
         return None
-    number = float(text)
-    return number if math.isfinite(number) and number >= 0 else None
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _number(text: str | float | None) -> float | None:
+    number = _finite(text)
+    return number if number is not None and number >= 0 else None
 
 
 def _whole(text: str | float | None) -> int | None:
@@ -182,4 +218,5 @@ def _whole(text: str | float | None) -> int | None:
 def _rate(text: str | None) -> float | None:
     """`30000/1001` as a number; ffmpeg says 0/0 where it does not know."""
     frames, _, seconds = (text or "0/0").partition("/")
-    return round(int(frames) / int(seconds), 3) if int(frames) > 0 and int(seconds or 0) > 0 else None
+    above, below = _number(frames), _number(seconds)
+    return round(above / below, 3) if above and below else None

@@ -11,12 +11,12 @@ from pydantic import BaseModel, Field
 from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.examine import examine
-from heavyjobs.jobs.facts import EXACT, Caps, Facts, VideoStream
+from heavyjobs.jobs.facts import Facts, VideoStream, tolerance
 from heavyjobs.jobs.hls_folder import MASTER, lay_out, unlike
 from heavyjobs.jobs.kept import kept, remove_tree
 from heavyjobs.jobs.ladder import LADDER, SOUND_VERSION, RenditionName, SegmentSort, fitting, picture, sound
 from heavyjobs.jobs.media import find_ffmpeg
-from heavyjobs.jobs.places import source_file, target_path
+from heavyjobs.jobs.places import source_file, target_path, unchanging
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.rendering import Rendered, Wanted, is_still, render
 from heavyjobs.jobs.trouble import OutputWrong, Trouble, Unreadable, shown, stop, typed
@@ -77,8 +77,10 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
     | what can be wrong | error | tried again |
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
+    | it changes while it is read | `SourceChanged` | yes |
     | no media file, a playlist, no video, no duration, one that ends before its time | `Unreadable` | no |
     | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
+    | pictures or sound that the preset's encoder does not take, like sides beyond 16384 pixels | `Refused` | no |
     | an output larger than `output_max_bytes` | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | no such folder for it, a name that is too long | `TargetUnusable` | no |
@@ -104,10 +106,11 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
         with typed(ctx, target=self.target):
             source = source_file(ctx.locations, self.source, instead="name a file in it")
             target = target_path(ctx.locations, self.target, overwrite=self.overwrite, folder=True)
-            facts = examine(ctx, source, where=self.source, caps=Caps())
-            film, seconds = self._film(facts)
             with kept(ctx, target) as folder:
-                rendered = self._render_all(ctx, source, folder, facts, film, seconds=seconds)
+                with unchanging(source, where=self.source):
+                    facts = examine(ctx, source, where=self.source)
+                    film, seconds = self._film(facts)
+                    rendered = self._render_all(ctx, source, folder, facts, film, seconds=seconds)
                 with ctx.output(self.target, replace=self.overwrite) as out:
                     made = self._made(folder, out.path, rendered, facts, path=target)
             logger.info("wrote {}: {} renditions, {}", shown(self.target), len(made.renditions), show_bytes(made.bytes))
@@ -177,14 +180,14 @@ class MakeHls(Job[HlsMade, Progress, Trouble], kind="media.hls"):
     def _check_whole(self, one: Rendered, facts: Facts, film: VideoStream) -> None:
         stream = facts.audio[0] if one.width is None else film
         expected = stream.duration_seconds
-        if expected is not None and one.duration_seconds < expected - 0.5 - expected / 1000:
+        if expected is not None and one.duration_seconds < expected - tolerance(expected):
             what = f"only {one.duration_seconds:.2f} of {expected:.2f} s can be read for {one.name}"
             stop(Unreadable, what, where=self.source, would_do="check that it is whole")
 
     def _check_longest(self, rendered: list[Rendered], facts: Facts) -> None:
         """For a source that says only how long all of it is: something in it has to be as long."""
-        longest, expected = max(one.duration_seconds for one in rendered), facts.duration_seconds
-        if expected is None or facts.container not in EXACT or facts.other:
+        longest, expected = max(one.duration_seconds for one in rendered), facts.exact_seconds
+        if expected is None or facts.other:
             return
         if longest < expected - 1 - expected / 100:
             what = f"only {longest:.2f} of {expected:.2f} s can be read"

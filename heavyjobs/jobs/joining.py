@@ -1,30 +1,27 @@
-"""`media.join`: the pieces of a film and its sound into one file, checked packet by packet and decoded to its end."""
+"""`media.join`: the pieces of a film and its sound into one file, which is checked packet by packet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from pathlib import Path
 
 from loguru import logger
 from pydantic import BaseModel
-from typing_extensions import override
 
 from heavyjobs.context import Context
-from heavyjobs.errors import ProgramFailed
-from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, follow
-from heavyjobs.jobs.media import find_ffmpeg, probe, reading
-from heavyjobs.jobs.packets import Listing, list_packets
+from heavyjobs.jobs.film_jobs import FilmChild
+from heavyjobs.jobs.media import find_ffmpeg, reading
+from heavyjobs.jobs.packets import DIGESTS, Asked, Listing, digest_packets, list_packets
 from heavyjobs.jobs.pieces import Part
 from heavyjobs.jobs.places import source_file
-from heavyjobs.jobs.presets import PRESETS, PresetName
+from heavyjobs.jobs.presets import PRESETS, Preset
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.trouble import OutputWrong, SourceMissing, Stopped, Trouble, stop, typed
-from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds
+from heavyjobs.jobs.watchdog import Bounds, OutputBytes
 from heavyjobs.locations import Place
 
 
@@ -40,11 +37,11 @@ class Joined(BaseModel):
     sha256: str
 
 
-class Join(Job[Joined, Progress, Trouble], kind="media.join"):
+class Join(FilmChild[Joined], kind="media.join"):
     """Join the pieces of a film and its sound, and check the outcome: `media.chunked_transcode` asks.
 
-    It counts when it has every frame, its times ascend, its picture is as long as the source's to within one frame, and all
-    of it can be decoded.
+    It counts when it has every frame, its times ascend, its picture is as long as the source's to within one frame, and it
+    holds the packets of the pieces and of the sound bit by bit: those were decoded where they were made.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
@@ -61,17 +58,7 @@ class Join(Job[Joined, Progress, Trouble], kind="media.join"):
     lengths: list[Fraction]
     begins_seconds: float = 0
     sound: Part | None = None
-    preset: PresetName
-    decode: bool = True
-    stall_max_seconds: StallSeconds = STALL_SECONDS
     output_max_bytes: OutputBytes = None
-    queue: str = "default"
-
-    config = JobConfig(backoff="2s", timeout=None, memory=None)
-
-    @override
-    def configure(self) -> JobConfig:
-        return replace(self.config, queue=self.queue)
 
     def run(self, ctx: Context[Progress, Trouble]) -> Joined:
         with typed(ctx, target=self.folder):
@@ -81,8 +68,8 @@ class Join(Job[Joined, Progress, Trouble], kind="media.join"):
             paths = [self._path(ctx, part, meter) for part in parts]
             film = write_list(ctx.workspace, paths[: len(self.pieces)], self.lengths)
             with ctx.output(f"{self.folder}/joined", replace=True) as out:
-                self._join(ctx, film, paths[len(self.pieces) :], out.path, meter)
-                joined = self._check(ctx, out.path, meter)
+                read = self._join(ctx, film, paths[len(self.pieces) :], out.path, meter)
+                joined = self._check(ctx, out.path, meter, read=read)
             logger.info("joined {} pieces: {} frames", len(self.pieces), joined.frames)
             return joined
 
@@ -99,39 +86,45 @@ class Join(Job[Joined, Progress, Trouble], kind="media.join"):
             stop(OutputWrong, "is not the piece that was made", where=place, would_do="try again")
         return path
 
-    def _join(self, ctx: Context[Progress, Trouble], film: Path, sound: list[Path], path: Path, meter: Meter) -> None:
+    def _join(self, ctx: Context[Progress, Trouble], film: Path, sound: list[Path], path: Path, meter: Meter) -> list[str]:
+        """Write the film; give the digests of the packets that were read for it."""
         ffmpeg, preset = find_ffmpeg(), PRESETS[self.preset]
         command = [*_reading_list(ffmpeg, film, begins_seconds=self.begins_seconds)]
         for one in sound:
             _, _, _, *options = reading(ffmpeg, one)  # without the program and what is said once
             command += options
-        streams = ["-map", "0:v:0", *(["-map", "1:a:0"] if sound else []), "-c", "copy", *preset.container]
+        streams, digests = ["-map", "0:v:0", *(["-map", "1:a:0"] if sound else []), "-c", "copy"], ctx.workspace / "digests"
         meter.start("joining", total=float(sum(self.lengths)), unit="seconds")
-        command += [*PROGRESS, *streams, "-f", preset.muxer, "-y", f"file:{path}"]
+        command += [*PROGRESS, *streams, *preset.container, "-f", preset.muxer, "-y", f"file:{path}"]
+        command += [*streams, *_same_form(preset), *DIGESTS, "-y", f"file:{digests}"]
         follow(ctx, command, meter, made=self.preset, bounds=self._bounds(path))
+        return digests.read_text().splitlines()
 
     def _bounds(self, path: Path) -> Bounds:
         return Bounds(where=self.folder, output=path, stall_seconds=self.stall_max_seconds, bytes_max=self.output_max_bytes)
 
-    def _check(self, ctx: Context[Progress, Trouble], path: Path, meter: Meter) -> Joined:
-        ffmpeg, frames, seconds = find_ffmpeg(), sum(part.frames for part in self.pieces), float(sum(self.lengths))
+    def _check(self, ctx: Context[Progress, Trouble], path: Path, meter: Meter, *, read: list[str]) -> Joined:
+        frames, seconds = sum(part.frames for part in self.pieces), float(sum(self.lengths))
+        asked = Asked(where=self.folder, stall_seconds=self.stall_max_seconds, made=True)
         meter.start("checking", total=seconds, unit="seconds")
-        listing = list_packets(ctx, ffmpeg, path, "video", where=self.folder)
+        listing = list_packets(ctx, path, "video", asked=asked)
         fault = fault_in(listing, frames=frames, seconds=seconds)
         if fault is None and self.sound:
-            fault = fault_in_order(list_packets(ctx, ffmpeg, path, "sound", where=self.folder))
-        if fault is None and self.decode:
-            fault = _decoding_fault(ctx, ffmpeg, path, meter, frames=frames, bounds=self._bounds(path))
+            fault = fault_in_order(list_packets(ctx, path, "sound", asked=asked))
+        if fault is None:
+            options = ["-map", "0", "-c", "copy", *_same_form(PRESETS[self.preset])]
+            written = digest_packets(ctx, path, options, asked=asked)
+            fault = None if written == read else "holds other packets than the pieces"
         if fault is not None:
             stop(OutputWrong, f"the joined film {fault}", where=self.folder, would_do="try again, or use media.transcode")
-        found, size = probe(ctx, ffmpeg, path, where=self.folder), path.stat().st_size
+        size = path.stat().st_size
         meter.start("digesting", total=size)
         return Joined(
             name="joined",
             frames=frames,
             seconds=seconds,
-            width=found.width,
-            height=found.height,
+            width=listing.width,
+            height=listing.height,
             bytes=size,
             sha256=sha256_of(path, meter=meter),
         )
@@ -159,6 +152,14 @@ def _reading_list(ffmpeg: str, film: Path, *, begins_seconds: float) -> list[str
     return [ffmpeg, "-hide_banner", "-nostdin", *late, *limits, "-f", "concat", "-i", f"file:{film}"]
 
 
+def _same_form(preset: Preset) -> list[str]:
+    """How H.264 is told where digests are compared: with its parameters in front of keyframes.
+
+    ffmpeg puts them there when it joins, so that pieces of different encoders may follow each other.
+    """
+    return ["-bsf:v", "h264_mp4toannexb"] if "libx264" in preset.video else []
+
+
 def fault_in(listing: Listing, *, frames: int, seconds: float) -> str | None:
     """What is wrong with the picture of a film that should have so many frames and last so long."""
     packets = listing.packets
@@ -179,17 +180,3 @@ def fault_in_order(listing: Listing) -> str | None:
         if before is None or after is None or after <= before:
             return f"goes back in time at packet {number + 1}: from {before} to {after}"
     return None
-
-
-def _decoding_fault(
-    ctx: Context[Progress, Trouble], ffmpeg: str, path: Path, meter: Meter, *, frames: int, bounds: Bounds
-) -> str | None:
-    meter.start("decoding", total=None, unit="seconds")
-    command = [*reading(ffmpeg, path), *PROGRESS, "-xerror", "-map", "0", "-fps_mode", "passthrough", "-f", "null", "-"]
-    try:
-        decoded = follow(ctx, command, meter, made="decoding", bounds=bounds).frames
-    except ProgramFailed as failed:
-        if failed.code is None:
-            raise
-        return f"cannot be decoded: {failed.tail[-1] if failed.tail else 'ffmpeg says nothing'}"
-    return None if decoded == frames else f"decodes to {decoded} frames instead of {frames}"

@@ -13,7 +13,7 @@ from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.examine import examine
 from heavyjobs.jobs.facts import Caps, Facts
-from heavyjobs.jobs.places import source_file
+from heavyjobs.jobs.places import source_file, unchanging
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.trouble import Trouble, shown, typed
 from heavyjobs.locations import Place
@@ -42,10 +42,12 @@ class Probe(Job[ProbedMedia, Progress, Trouble], kind="media.probe"):
     | what can be wrong | error | tried again |
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
+    | it changes while it is read | `SourceChanged` | yes |
     | no media file, a playlist, damaged where it says what it is, one that crashes what reads it | `Unreadable` | no |
     | a place that is not open to jobs, more streams, pixels or seconds than the caps | `Refused` | no |
     | neither ffprobe nor PyAV here | `NotInstalled` | yes |
-    | the child is ended from outside, or waits two minutes for the disk | `ProgramFailed` | yes |
+    | it waits two minutes for the disk | `Stalled` | yes |
+    | the child is ended from outside | `ProgramFailed` | yes |
     """
 
     source: Place
@@ -60,10 +62,11 @@ class Probe(Job[ProbedMedia, Progress, Trouble], kind="media.probe"):
         with typed(ctx, target=self.source):
             path, meter = source_file(ctx.locations, self.source, instead="name a file in it"), Meter(ctx.report)
             meter.start("probing", total=None)
-            facts = examine(ctx, path, where=self.source, caps=self._caps())
-            length = "of unknown length" if facts.duration_seconds is None else show_seconds(facts.duration_seconds)
-            logger.info("{}: {}, {}", shown(self.source), facts.container, length)
-            sha256 = self._digest(path, meter) if self.digest else None
+            with unchanging(path, where=self.source):
+                facts = examine(ctx, path, where=self.source, caps=self._caps())
+                length = "of unknown length" if facts.duration_seconds is None else show_seconds(facts.duration_seconds)
+                logger.info("{}: {}, {}", shown(self.source), facts.container, length)
+                sha256 = self._digest(path, meter) if self.digest else None
             return ProbedMedia(source=self.source, bytes=path.stat().st_size, sha256=sha256, facts=facts)
 
     def _caps(self) -> Caps:

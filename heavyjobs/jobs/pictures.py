@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 from heavyjobs.context import Context
 from heavyjobs.errors import ProgramFailed
 from heavyjobs.jobs.media import reading
+from heavyjobs.jobs.pulse import Pulse
 
 ImageName: TypeAlias = Literal["jpeg", "webp", "png"]
 
@@ -49,15 +50,28 @@ class Camera:
     """Takes pictures of one film.
 
     Args:
-        container: of the film, by ffmpeg's name. work: a folder for scratch files.
+        container: of the film, by ffmpeg's name. work: a folder for scratch files. where: names the film in errors.
+        stall_seconds: how long an ffmpeg may do nothing.
     """
 
-    def __init__(self, ctx: Context[Any, Any], ffmpeg: str, film: Path, *, container: str, work: Path) -> None:
+    def __init__(
+        self,
+        ctx: Context[Any, Any],
+        ffmpeg: str,
+        film: Path,
+        *,
+        container: str,
+        work: Path,
+        where: str,
+        stall_seconds: float,
+    ) -> None:
         self._early_seconds: Final = UNINDEXED.get(container, 0.0)
         self._ctx: Final = ctx
         self._ffmpeg: Final = ffmpeg
         self._film: Final = film
         self._work: Final = work
+        self._where: Final = where
+        self._stall_seconds: Final = stall_seconds
 
     def picture(self, seconds: float, *, side: int) -> Picture | None:
         """What is seen at that time, turned upright, its longer side at most so many pixels; never made larger.
@@ -78,7 +92,11 @@ class Camera:
         start = reading(self._ffmpeg, self._film, options=options)
         seen = f"fps=1000:start_time={seconds - begin:.3f}:round=up,{scaled}"
         chosen = ["-map", "0:V:0", "-frames:v", "1", "-an", "-sn", "-dn", "-vf", seen]
-        self._run([*start, *_QUIET, *chosen, "-c:v", "ppm", "-f", "image2pipe", "-y", f"file:{path}"])
+        try:
+            self._run([*start, *_QUIET, *chosen, "-c:v", "ppm", "-f", "image2pipe", "-y", f"file:{path}"])
+        except ProgramFailed as failed:  # it gives up: no picture
+            if failed.code is None:
+                raise
         return read_ppm(path.read_bytes()) if path.is_file() else None
 
     def sheet(self, pictures: Sequence[Picture], target: Path, *, columns: int, image: ImageName) -> tuple[int, int]:
@@ -92,20 +110,14 @@ class Camera:
         sort = ["-f", "rawvideo", "-pixel_format", "rgb24", "-video_size", f"{width}x{height}", "-framerate", "1"]
         start = [self._ffmpeg, "-hide_banner", "-nostdin", *_QUIET, "-protocol_whitelist", "file", *sort, "-i", f"file:{raw}"]
         end = ["-vf", f"tile={columns}x{rows}", "-frames:v", "1", *IMAGES[image].encoder, "-f", "image2pipe"]
-        with self._ctx.program([*start, *end, "-y", f"file:{target}"]) as lines:
-            for _ in lines:
-                pass
+        self._run([*start, *end, "-y", f"file:{target}"])
         return width * columns, height * rows
 
     def _run(self, argv: list[str]) -> None:
-        """Run ffmpeg, and take it for no picture when it gives up."""
-        try:
-            with self._ctx.program(argv) as lines:
-                for _ in lines:
-                    pass
-        except ProgramFailed as failed:
-            if failed.code is None:
-                raise
+        pulse = Pulse(where=self._where, stall_seconds=self._stall_seconds)
+        with self._ctx.program(argv, watch=pulse.look) as lines:
+            for _ in lines:
+                pass
 
 
 def read_ppm(data: bytes) -> Picture | None:

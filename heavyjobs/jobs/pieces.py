@@ -17,18 +17,21 @@ from pydantic import BaseModel, Field
 from typing_extensions import override
 
 from heavyjobs.context import Context
-from heavyjobs.job import Job, JobConfig
+from heavyjobs.job import JobConfig
 from heavyjobs.jobs.cutting import Range
+from heavyjobs.jobs.decoding import decode_all
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, follow
-from heavyjobs.jobs.media import find_ffmpeg, probe, reading
+from heavyjobs.jobs.film_jobs import FilmChild
+from heavyjobs.jobs.media import find_ffmpeg, reading
+from heavyjobs.jobs.packets import Asked, list_packets
 from heavyjobs.jobs.places import source_file
-from heavyjobs.jobs.presets import PRESETS, PresetName, scaling, sound_encoding, video_encoding
+from heavyjobs.jobs.presets import PRESETS, scaling, sound_encoding, video_encoding
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.survey import Identity, same_or_stop
 from heavyjobs.jobs.transcode import Transcode
 from heavyjobs.jobs.trouble import Trouble, typed
-from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds
+from heavyjobs.jobs.watchdog import Bounds, OutputBytes
 from heavyjobs.locations import Place
 
 
@@ -50,16 +53,19 @@ class Part(BaseModel, frozen=True):
     exact: bool = True
 
 
-class Piece(Job[Part, Progress, Trouble], kind="media.piece"):
+class Piece(FilmChild[Part], kind="media.piece"):
     """Transcode the picture of one piece of a film, without sound: `media.chunked_transcode` asks.
 
-    Reads only its range of the source, from the keyframe before it on.
+    Reads only its range of the source, from the keyframe before it on. What was made is decoded to its end (`decode`), on the
+    host that has just written it.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
     | the source is missing on this host, or may not be read | `SourceMissing` | no |
     | it is not what was surveyed, or changes | `SourceChanged` | yes |
     | other frames come out than were counted | none: `exact` is false in the result | |
+    | pictures or sound that the preset's encoder does not take, like sides beyond 16384 pixels | `Refused` | no |
+    | what was made cannot be decoded | `OutputWrong` | yes |
     | a place that is not open to jobs, an output larger than `output_max_bytes` | `Refused` | no |
     | no ffmpeg here, or one without the preset's encoders | `NotInstalled` | yes |
     | the workshop is gone | `WorkError` | yes |
@@ -74,19 +80,15 @@ class Piece(Job[Part, Progress, Trouble], kind="media.piece"):
     part: Range
     tick: Fraction
     rate: Fraction | None = None
-    preset: PresetName
     height: int | None = None
     crf: int | None = None
     threads: Annotated[int, Field(ge=1, le=64)] = 1
-    stall_max_seconds: StallSeconds = STALL_SECONDS
+    decode: bool = True
     output_max_bytes: OutputBytes = None
-    queue: str = "default"
-
-    config = JobConfig(backoff="2s", timeout=None, memory=None)
 
     @override
     def configure(self) -> JobConfig:
-        return replace(self.config, queue=self.queue, cpus=self.threads)
+        return replace(super().configure(), cpus=self.threads)
 
     def run(self, ctx: Context[Progress, Trouble]) -> Part:
         with typed(ctx, target=self.folder):
@@ -108,8 +110,11 @@ class Piece(Job[Part, Progress, Trouble], kind="media.piece"):
             logger.warning("piece {}: {} frames instead of {}", self.number, frames, self.part.frames)
             path.touch()
             return _measured(path, name, seconds, meter).model_copy(update={"frames": frames, "exact": False})
-        made = probe(ctx, find_ffmpeg(), path, where=self.folder)
-        size = {"frames": frames, "width": made.width, "height": made.height}
+        asked = Asked(where=self.folder, stall_seconds=self.stall_max_seconds, made=True)
+        listing = list_packets(ctx, path, "video", asked=asked)
+        if self.decode:
+            decode_all(ctx, path, meter, frames=frames, threads=self.threads, bounds=bounds)
+        size = {"frames": frames, "width": listing.width, "height": listing.height}
         return _measured(path, name, seconds, meter).model_copy(update=size)
 
     def command(self, ffmpeg: str, source: Path, path: Path) -> list[str]:
@@ -143,13 +148,14 @@ def _reading_from(ffmpeg: str, source: Path, seek: Fraction | None, threads: lis
     return [*start, "-copyts", *there, *threads, option, name]
 
 
-class Sound(Job[Part, Progress, Trouble], kind="media.sound"):
+class Sound(FilmChild[Part], kind="media.sound"):
     """Transcode the sound that goes with a preset's picture, whole: pieces of sound would leave gaps between them.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
     | the source is missing on this host, or may not be read | `SourceMissing` | no |
     | it is not what was surveyed, or changes | `SourceChanged` | yes |
+    | what was made cannot be decoded | `OutputWrong` | yes |
     | a place that is not open to jobs, an output larger than `output_max_bytes` | `Refused` | no |
     | no ffmpeg here, or one without the preset's encoders | `NotInstalled` | yes |
     | the workshop is gone | `WorkError` | yes |
@@ -161,17 +167,9 @@ class Sound(Job[Part, Progress, Trouble], kind="media.sound"):
     identity: Identity
     folder: Place
     seconds: float
-    preset: PresetName
     audio_kbps: int | None = None
-    stall_max_seconds: StallSeconds = STALL_SECONDS
+    decode: bool = True
     output_max_bytes: OutputBytes = None
-    queue: str = "default"
-
-    config = JobConfig(backoff="2s", timeout=None, memory=None)
-
-    @override
-    def configure(self) -> JobConfig:
-        return replace(self.config, queue=self.queue)
 
     def run(self, ctx: Context[Progress, Trouble]) -> Part:
         with typed(ctx, target=self.folder):
@@ -184,6 +182,8 @@ class Sound(Job[Part, Progress, Trouble], kind="media.sound"):
                 meter.start("encoding sound", total=self.seconds, unit="seconds")
                 written = follow(ctx, command, meter, made=self.preset, bounds=self._bounds(out.path))
                 same_or_stop(source, self.identity, where=self.source)
+                if self.decode:
+                    decode_all(ctx, out.path, meter, frames=0, threads=1, bounds=self._bounds(out.path))
                 return _measured(out.path, name, written.seconds, meter)
 
     def _bounds(self, path: Path) -> Bounds:

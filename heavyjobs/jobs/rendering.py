@@ -14,8 +14,8 @@ from heavyjobs import durable
 from heavyjobs.context import Context
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, encode
-from heavyjobs.jobs.examine import examine
-from heavyjobs.jobs.facts import Caps, Facts
+from heavyjobs.jobs.examine import examine_made
+from heavyjobs.jobs.facts import Facts
 from heavyjobs.jobs.ladder import PLAYLIST, SegmentSort, segmenting
 from heavyjobs.jobs.media import reading
 from heavyjobs.jobs.playlists import MediaPlaylist, avc_codec, bandwidths, fault, read_playlist
@@ -94,7 +94,7 @@ def render(
     if what := fault(playlist, sizes):
         stop(OutputWrong, f"{wanted.name}: {what}", where=where, would_do="try again, and see ffmpeg's lines in the log")
     durable.sync_tree(folder)
-    facts = examine(ctx, folder / (playlist.init or playlist.segments[0].name), where=where, caps=Caps())
+    facts = examine_made(ctx, folder / (playlist.init or playlist.segments[0].name), where=where)
     peak, average = bandwidths(playlist, sizes)
     film = facts.film
     return Rendered(

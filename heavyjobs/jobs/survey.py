@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Final
 
 from loguru import logger
 from pydantic import BaseModel, Field
-from typing_extensions import override
 
 from heavyjobs.context import Context
-from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.cutting import Packet, Range, choose_cuts, frame_rate, places_to_cut, ranges
 from heavyjobs.jobs.examine import examine
-from heavyjobs.jobs.facts import Caps
-from heavyjobs.jobs.media import Probed, find_ffmpeg, probe
-from heavyjobs.jobs.packets import Listed, Listing, list_packets
+from heavyjobs.jobs.facts import Facts, tolerance
+from heavyjobs.jobs.film_jobs import FilmChild, check_streams
+from heavyjobs.jobs.packets import Asked, Listed, Listing, Sort, list_packets
 from heavyjobs.jobs.places import source_file
-from heavyjobs.jobs.presets import PRESETS, PresetName
+from heavyjobs.jobs.presets import PRESETS
 from heavyjobs.jobs.progress import Meter, Progress
-from heavyjobs.jobs.transcode import check_streams, tolerance
 from heavyjobs.jobs.trouble import SourceChanged, Trouble, Unreadable, shown, stop, typed
 from heavyjobs.locations import Place
 from heavyjobs.units import show_seconds
 
 PIECES_MAX: Final = 500
 """Of one film; a longer one has longer pieces."""
+FRAMES_MAX: Final = 5_000_000
+"""That are looked at one by one: a day at 60 frames a second."""
 
 
 class Identity(BaseModel, frozen=True):
@@ -58,7 +57,7 @@ class Surveyed(BaseModel):
     sound: bool
 
 
-class Survey(Job[Surveyed, Progress, Trouble], kind="media.survey"):
+class Survey(FilmChild[Surveyed], kind="media.survey"):
     """Find out where a film can be cut into pieces that are transcoded apart: `media.chunked_transcode` asks.
 
     | what can be wrong | error | tried again |
@@ -68,19 +67,12 @@ class Survey(Job[Surveyed, Progress, Trouble], kind="media.survey"):
     | no media file, a playlist, no stream that the preset wants, one that ends before its time | `Unreadable` | no |
     | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
     | no ffmpeg here, or nothing that reads media files | `NotInstalled` | yes |
+    | ffmpeg does nothing for `stall_max_seconds` | `Stalled` | yes |
     | ffmpeg crashes | `ProgramFailed` | yes |
     """
 
     source: Place
-    preset: PresetName = "mp4-h264-aac"
     piece_seconds: Annotated[float, Field(gt=0, le=86400)] = 60
-    queue: str = "default"
-
-    config = JobConfig(backoff="2s", timeout=None, memory=None)
-
-    @override
-    def configure(self) -> JobConfig:
-        return replace(self.config, queue=self.queue)
 
     def run(self, ctx: Context[Progress, Trouble]) -> Surveyed:
         with typed(ctx, target=self.source):
@@ -93,47 +85,53 @@ class Survey(Job[Surveyed, Progress, Trouble], kind="media.survey"):
             return surveyed
 
     def _survey(self, ctx: Context[Progress, Trouble], path: Path, identity: Identity) -> Surveyed:
-        ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)
+        meter = Meter(ctx.report)
         meter.start("surveying", total=None)
-        examine(ctx, path, where=self.source, caps=Caps())
-        found = probe(ctx, ffmpeg, path, where=self.source)
+        found = examine(ctx, path, where=self.source)
         check_streams(found, PRESETS[self.preset], where=self.source)
         whole = Surveyed(
             identity=identity,
             tick=Fraction(0),
             rate=None,
             begins_seconds=0,
-            seconds=found.seconds or 0,
+            seconds=found.duration_seconds or 0,
             pieces=[],
             whole_because=None,
-            sound=found.audio is not None,
+            sound=bool(found.audio),
         )
         if not PRESETS[self.preset].video:
             return whole.model_copy(update={"whole_because": "sound is transcoded whole"})
-        listing = list_packets(ctx, ffmpeg, path, "video", where=self.source)
+        listing = self._list(ctx, path, "video")
         plan = decide(listing, piece_seconds=self.piece_seconds)
         if isinstance(plan, str):
             return whole.model_copy(update={"whole_because": plan})
-        begins = float(plan.pieces[0].start * listing.tick) - found.begins
+        begins = float(plan.pieces[0].start * listing.tick) - found.begins_seconds
         seconds = float((plan.pieces[-1].end - plan.pieces[0].start) * listing.tick)
         self._check_length(ctx, path, found, begins + seconds)
         update = {"tick": listing.tick, "rate": plan.rate, "pieces": plan.pieces, "begins_seconds": begins}
         return whole.model_copy(update={**update, "seconds": seconds})
 
-    def _check_length(self, ctx: Context[Progress, Trouble], path: Path, found: Probed, ends: float) -> None:
+    def _list(self, ctx: Context[Progress, Trouble], path: Path, sort: Sort) -> Listing:
+        asked = Asked(where=self.source, stall_seconds=self.stall_max_seconds)
+        return list_packets(ctx, path, sort, asked=asked, most=FRAMES_MAX)
+
+    def _check_length(self, ctx: Context[Progress, Trouble], path: Path, found: Facts, ends: float) -> None:
         """Refuse a film that ends before the time that it says itself; its sound may outlast its picture.
 
         Raises:
             Stopped: Unreadable.
         """
-        if found.seconds is None or not found.exact or ends >= found.seconds - tolerance(found.seconds):
+        expected = found.exact_seconds
+        if expected is None or ends >= expected - tolerance(expected):
             return
-        if found.audio is not None:
-            sound = list_packets(ctx, find_ffmpeg(), path, "sound", where=self.source)
+        if found.audio:
+            sound = self._list(ctx, path, "sound")
+            if len(sound.packets) > FRAMES_MAX:
+                return
             times = [packet.shown + packet.length for packet in sound.packets if packet.shown is not None]
-            ends = max(ends, float(max(times, default=0) * sound.tick) - found.begins)
-        if ends < found.seconds - tolerance(found.seconds):
-            what = f"only {ends:.2f} of {found.seconds:.2f} s are there"
+            ends = max(ends, float(max(times, default=0) * sound.tick) - found.begins_seconds)
+        if ends < expected - tolerance(expected):
+            what = f"only {ends:.2f} of {expected:.2f} s are there"
             stop(Unreadable, what, where=self.source, would_do="check that it is whole")
 
 
@@ -165,6 +163,8 @@ def decide(listing: Listing, *, piece_seconds: float) -> Plan | str:
 
 
 def _fault(listing: Listing, taken: list[Listed]) -> str | None:
+    if len(listing.packets) > FRAMES_MAX:
+        return f"it has more than {FRAMES_MAX:,} frames"
     shown = [packet.shown for packet in taken]
     if not taken or listing.tick <= 0:
         return "it has no frames that can be told apart"

@@ -13,13 +13,14 @@ from pydantic import BaseModel, Field
 from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.examine import examine
-from heavyjobs.jobs.facts import Caps, Facts
+from heavyjobs.jobs.facts import Facts
 from heavyjobs.jobs.media import find_ffmpeg
 from heavyjobs.jobs.pictures import IMAGES, Camera, ImageName, Picture
-from heavyjobs.jobs.places import source_file, target_path
+from heavyjobs.jobs.places import source_file, target_path, unchanging
 from heavyjobs.jobs.progress import Meter, Progress
 from heavyjobs.jobs.sprites import COLUMNS, SHEET_TILES, TILES_MAX, Tile, tiles, usual_interval, web_vtt
 from heavyjobs.jobs.trouble import Refused, Trouble, Unreadable, shown, stop, typed
+from heavyjobs.jobs.watchdog import STALL_SECONDS, StallSeconds
 from heavyjobs.locations import Place
 
 VTT: Final = "tiles.vtt"
@@ -71,12 +72,14 @@ class MakeThumbnails(Job[Thumbnails, Progress, Trouble], kind="media.thumbnails"
     | what can be wrong | error | tried again |
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
+    | it changes while it is read | `SourceChanged` | yes |
     | no media file, a playlist, no video, no duration, nothing that can be decoded there | `Unreadable` | no |
     | a place that is not open to jobs, more pixels or seconds than any film has, more than 2000 pictures | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | no such folder for it, a name that is too long | `TargetUnusable` | no |
     | some small pictures cannot be decoded | the one before is shown, counted in `missing` | |
     | neither ffmpeg nor what reads media files here | `NotInstalled` | yes |
+    | ffmpeg does nothing for `stall_max_seconds` | `Stalled` | yes |
     | ffmpeg crashes, the disk is full | `ProgramFailed` | yes |
     """
 
@@ -87,6 +90,7 @@ class MakeThumbnails(Job[Thumbnails, Progress, Trouble], kind="media.thumbnails"
     every: Annotated[float, Field(ge=0.1)] | None = None
     tile_side: Annotated[int, Field(ge=16, le=640)] = 160
     image: ImageName = "jpeg"
+    stall_max_seconds: StallSeconds = STALL_SECONDS
     overwrite: bool = False
 
     config = JobConfig(timeout=None, memory=None)
@@ -95,17 +99,27 @@ class MakeThumbnails(Job[Thumbnails, Progress, Trouble], kind="media.thumbnails"
         with typed(ctx, target=self.target):
             source = source_file(ctx.locations, self.source, instead="name a file in it")
             target = target_path(ctx.locations, self.target, overwrite=self.overwrite, folder=True)
-            ffmpeg = find_ffmpeg()
-            facts = examine(ctx, source, where=self.source, caps=Caps())
-            seconds = self._seconds(facts)
-            every = self.every or usual_interval(seconds)
-            self._check_count(seconds, every)
-            with ctx.output(self.target, replace=self.overwrite) as out:
+            with ctx.output(self.target, replace=self.overwrite) as out, unchanging(source, where=self.source):
+                facts = examine(ctx, source, where=self.source)
+                seconds = self._seconds(facts)
+                every = self.every or usual_interval(seconds)
+                self._check_count(seconds, every)
                 out.path.mkdir()
-                camera = Camera(ctx, ffmpeg, source, container=facts.container, work=ctx.workspace)
+                camera = self._camera(ctx, source, facts)
                 made = self._make(camera, Meter(ctx.report), out.path, path=target, seconds=seconds, every=every)
             logger.info("wrote {}: a poster and {} small pictures", shown(self.target), made.tiles)
             return made
+
+    def _camera(self, ctx: Context[Progress, Trouble], source: Path, facts: Facts) -> Camera:
+        return Camera(
+            ctx,
+            find_ffmpeg(),
+            source,
+            container=facts.container,
+            work=ctx.workspace,
+            where=self.source,
+            stall_seconds=self.stall_max_seconds,
+        )
 
     def _seconds(self, facts: Facts) -> float:
         """How long the film is that pictures are taken of."""

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
 
 from loguru import logger
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel
 
 from heavyjobs.context import Context
-from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.encode import PROGRESS, encode
-from heavyjobs.jobs.examine import examine
-from heavyjobs.jobs.facts import Caps
+from heavyjobs.jobs.examine import examine, examine_made
+from heavyjobs.jobs.facts import Facts, tolerance
+from heavyjobs.jobs.film_jobs import FilmJob, check_name, check_streams
 from heavyjobs.jobs.finished import finish, finished
-from heavyjobs.jobs.media import Probed, find_ffmpeg, probe, reading
-from heavyjobs.jobs.places import source_file, target_path
+from heavyjobs.jobs.media import find_ffmpeg, reading
+from heavyjobs.jobs.places import source_file, target_path, unchanging
 from heavyjobs.jobs.presets import PRESETS, Preset, PresetName, encoding, ways
 from heavyjobs.jobs.progress import Meter, Progress
-from heavyjobs.jobs.trouble import NotInstalled, OutputWrong, Stopped, TargetUnusable, Trouble, Unreadable, shown, stop, typed
-from heavyjobs.jobs.watchdog import STALL_SECONDS, Bounds, OutputBytes, StallSeconds, output_bound
-from heavyjobs.locations import Place
+from heavyjobs.jobs.trouble import NotInstalled, OutputWrong, Stopped, Trouble, Unreadable, shown, stop, typed
+from heavyjobs.jobs.watchdog import Bounds, output_bound
 from heavyjobs.units import show_bytes, show_seconds
 
 
@@ -49,7 +47,7 @@ class Transcoded(BaseModel):
     sha256: str
 
 
-class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
+class Transcode(FilmJob[Transcoded], kind="media.transcode"):
     """Transcode the first video and the first audio stream of a file.
 
     `height` makes a larger picture so many lines high and keeps its shape; a smaller one stays. `crf` is the preset's own
@@ -58,8 +56,10 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
     | what can be wrong | error | tried again |
     | --- | --- | --- |
     | the source is missing, a folder, or may not be read | `SourceMissing` | no |
+    | it changes while it is read | `SourceChanged` | yes |
     | no media file, a playlist, no stream that the preset wants, one that ends before its time | `Unreadable` | no |
     | a place that is not open to jobs, more streams, pixels or seconds than any film has | `Refused` | no |
+    | pictures or sound that the preset's encoder does not take, like sides beyond 16384 pixels | `Refused` | no |
     | an output larger than `output_max_bytes` | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | a name that does not fit the preset, no such folder | `TargetUnusable` | no |
@@ -69,45 +69,28 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
     | ffmpeg crashes or fails in another way (disk full) | `ProgramFailed` | yes |
     """
 
-    source: Place
-    target: Place
-    preset: PresetName = "mp4-h264-aac"
-    height: Annotated[int, Field(ge=16, le=4320)] | None = None
-    crf: Annotated[int, Field(ge=0)] | None = None
-    audio_kbps: Annotated[int, Field(ge=16, le=512)] | None = None
-    stall_max_seconds: StallSeconds = STALL_SECONDS
-    output_max_bytes: OutputBytes = None
-    overwrite: bool = False
-
-    config = JobConfig(timeout=None, memory=None)
-
-    @model_validator(mode="after")
-    def _fits_preset(self) -> Self:
-        check_fit(self.preset, height=self.height, crf=self.crf, audio_kbps=self.audio_kbps)
-        return self
-
     def run(self, ctx: Context[Progress, Trouble]) -> Transcoded:
         with typed(ctx, target=self.target):
             return finished(ctx, Transcoded) or self._publish(ctx)
 
     def _publish(self, ctx: Context[Progress, Trouble]) -> Transcoded:
-        check_name(self.target, self.preset)
+        check_name(self.target, self.preset, suffixes=PRESETS[self.preset].suffixes, others=PRESETS)
         source = source_file(ctx.locations, self.source, instead="name a file in it")
         target = target_path(ctx.locations, self.target, overwrite=self.overwrite)
         with ctx.output(self.target, replace=self.overwrite) as out:
-            made = self._transcode(ctx, source, out.path, path=target)
+            with unchanging(source, where=self.source):
+                made = self._transcode(ctx, source, out.path, path=target)
             finish(ctx, out, made, path=target)
         logger.info("wrote {}: {}, {}", shown(self.target), show_seconds(made.duration_seconds), show_bytes(made.bytes))
         return made
 
     def _transcode(self, ctx: Context[Progress, Trouble], source: Path, part: Path, *, path: Path) -> Transcoded:
         ffmpeg, meter = find_ffmpeg(), Meter(ctx.report)
-        examine(ctx, source, where=self.source, caps=Caps())
-        found = probe(ctx, ffmpeg, source, where=self.source)
+        found = examine(ctx, source, where=self.source)
         check_streams(found, PRESETS[self.preset], where=self.source)
         bounds = self._bounds(part, source.stat().st_size)
         frames, seconds = self._encode(ctx, reading(ffmpeg, source), bounds, found, meter)
-        made = probe(ctx, ffmpeg, part, where=self.target)
+        made = examine_made(ctx, part, where=self.target)
         self._check_made(found, made, seconds)
         size = part.stat().st_size
         meter.start("digesting", total=size)
@@ -116,10 +99,10 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
             path=str(path),
             preset=self.preset,
             preset_version=PRESETS[self.preset].version,
-            duration_seconds=made.seconds or seconds,
+            duration_seconds=made.duration_seconds or seconds,
             frames=frames,
-            width=made.width,
-            height=made.height,
+            width=made.film.width if made.film else None,
+            height=made.film.height if made.film else None,
             source_bytes=source.stat().st_size,
             bytes=size,
             sha256=sha256_of(part, meter=meter),
@@ -134,16 +117,17 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
         return [*PROGRESS, *options, "-y", f"file:{path}"]
 
     def _encode(
-        self, ctx: Context[Progress, Trouble], start: list[str], bounds: Bounds, found: Probed, meter: Meter
+        self, ctx: Context[Progress, Trouble], start: list[str], bounds: Bounds, found: Facts, meter: Meter
     ) -> tuple[int, float]:
         """Run ffmpeg with the first of the preset's encoders that it has; give the frames and seconds that it says it wrote."""
-        length = "of unknown length" if found.seconds is None else show_seconds(found.seconds)
-        logger.info("transcoding {}: {}, {}", shown(self.source), found.video or found.audio, length)
+        total = found.duration_seconds
+        length = "of unknown length" if total is None else show_seconds(total)
+        logger.info("transcoding {}: {}, {}", shown(self.source), (found.film or found.audio[0]).codec, length)
         missing: Stopped | None = None
         for preset in ways(PRESETS[self.preset]):
             argv = [*start, *self._arguments(preset, bounds.output)]
             try:
-                return encode(ctx, argv, meter, phase="transcoding", total=found.seconds, made=self.preset, bounds=bounds)
+                return encode(ctx, argv, meter, phase="transcoding", total=total, made=self.preset, bounds=bounds)
             except Stopped as lacking:
                 if not isinstance(lacking.trouble, NotInstalled):
                     raise
@@ -151,62 +135,19 @@ class Transcode(Job[Transcoded, Progress, Trouble], kind="media.transcode"):
         assert missing is not None  # noqa: S101 - a preset has one way at least
         raise missing
 
-    def _check_made(self, found: Probed, made: Probed, seconds: float) -> None:
+    def _check_made(self, found: Facts, made: Facts, seconds: float) -> None:
         """Compare the output with what ffmpeg wrote, and with the source.
 
         Raises:
             Stopped: OutputWrong; Unreadable, when the source ended before its time.
         """
-        if made.seconds is None or abs(made.seconds - seconds) > tolerance(seconds):
-            what = f"lasts {made.seconds} s instead of {seconds:.2f} s"
+        lasts, expected = made.duration_seconds, found.exact_seconds
+        if lasts is None or abs(lasts - seconds) > tolerance(seconds):
+            what = f"lasts {lasts} s instead of {seconds:.2f} s"
             stop(OutputWrong, what, where=self.target, would_do="try again, and see ffmpeg's lines in the log")
-        if found.seconds is None or not found.exact or made.seconds >= found.seconds - tolerance(found.seconds):
+        if expected is None or lasts >= expected - tolerance(expected):
             return
-        what = f"only {made.seconds:.2f} of {found.seconds:.2f} s can be decoded"
-        if PRESETS[self.preset].video or not found.video:
+        what = f"only {lasts:.2f} of {expected:.2f} s can be decoded"
+        if PRESETS[self.preset].video or not found.film:
             stop(Unreadable, what, where=self.source, would_do="check that it is whole")
         logger.warning("{}: {}; its sound may be shorter than its picture", shown(self.source), what)
-
-
-def check_fit(name: PresetName, *, height: int | None, crf: int | None, audio_kbps: int | None) -> None:
-    """Refuse options that the preset does not have.
-
-    Raises:
-        ValueError: says which, and what would do.
-    """
-    preset = PRESETS[name]
-    if not preset.video and (height is not None or crf is not None):
-        raise ValueError(f"{name} makes no video, so height and crf mean nothing; leave them out")
-    if not preset.audio_kbps and audio_kbps is not None:
-        raise ValueError(f"{name} keeps all bits of the sound, so audio_kbps means nothing; leave it out")
-    if crf is not None and crf > preset.crf_max:
-        raise ValueError(f"crf={crf}: {name} takes 0 to {preset.crf_max}")
-
-
-def check_name(target: str, preset: PresetName) -> None:
-    """Refuse a name that does not say what the preset makes.
-
-    Raises:
-        Stopped: TargetUnusable.
-    """
-    suffixes = PRESETS[preset].suffixes
-    if not target.lower().endswith(suffixes):
-        would_do = f"let it end in {' or '.join(suffixes)}, or use another preset: {', '.join(PRESETS)}"
-        stop(TargetUnusable, f"the name does not fit the preset {preset}", where=target, would_do=would_do)
-
-
-def check_streams(found: Probed, preset: Preset, *, where: str) -> None:
-    """Refuse a source without the stream that the preset wants.
-
-    Raises:
-        Stopped: Unreadable.
-    """
-    if preset.video and found.video is None:
-        stop(Unreadable, "has no video stream", where=where, would_do="use an audio preset for sound alone")
-    if not preset.video and found.audio is None:
-        stop(Unreadable, "has no audio stream", where=where, would_do="use a preset that makes video")
-
-
-def tolerance(seconds: float) -> float:
-    """Containers round, and encoders add some milliseconds of padding."""
-    return 0.5 + seconds / 1000

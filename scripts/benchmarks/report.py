@@ -36,21 +36,30 @@ class Report:
     title: str
     figures: list[Figure] = field(default_factory=list[Figure])
 
+    def tell(self, what: str, shown: str) -> None:
+        """Print one run at once, of which a figure is still to come: what is cut short has then said what it knew."""
+        console.print(f"[dim]{what}: {shown}[/]", soft_wrap=True)
+
     def note(self, what: str, shown: str) -> None:
         """A figure without a target."""
-        self.figures.append(Figure(what, shown))
+        self._add(Figure(what, shown))
 
     def at_most(self, what: str, value: float, most: float, unit: str = "", *, remark: str = "") -> None:
         unit = f" {unit}" if unit else ""
-        self.figures.append(Figure(what, f"{value:,.3g}{unit}", f"≤ {most:,.3g}{unit}", value <= most, remark))
+        self._add(Figure(what, f"{value:,.3g}{unit}", f"≤ {most:,.3g}{unit}", value <= most, remark))
 
     def at_least(self, what: str, value: float, least: float, unit: str = "") -> None:
         unit = f" {unit}" if unit else ""
-        self.figures.append(Figure(what, f"{value:,.3g}{unit}", f"≥ {least:,.3g}{unit}", value >= least))
+        self._add(Figure(what, f"{value:,.3g}{unit}", f"≥ {least:,.3g}{unit}", value >= least))
 
     def true(self, what: str, shown: str, *, good: bool) -> None:
         """A figure that is as it must be, or not."""
-        self.figures.append(Figure(what, shown, "yes", good))
+        self._add(Figure(what, shown, "yes", good))
+
+    def _add(self, figure: Figure) -> None:
+        """Print it at once: the table comes when the part is done."""
+        self.figures.append(figure)
+        self.tell(figure.what, " ".join(filter(None, (figure.shown, figure.target and f"({figure.target})", figure.remark))))
 
     def show(self) -> None:
         table = Table(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from heavyjobs.errors import ProgramFailed
 from heavyjobs.jobs import Transcode
-from heavyjobs.jobs.media import find_ffmpeg, understand
+from heavyjobs.jobs.facts import read_facts
+from heavyjobs.jobs.media import find_ffmpeg
 from heavyjobs.testing.inline import run_inline
 from tests.fuzz.anything import TEXTS
 from tests.fuzz.effort import effort
@@ -66,23 +68,25 @@ def test_a_wounded_film_is_transcoded_or_refused(
         path.unlink(missing_ok=True)
 
 
+NUMBERS: Final = (
+    st.sampled_from(["", "N/A", "inf", "nan", "-1.5", "1e999", "0/0", "25/0", "9" * 400, None]) | TEXTS | st.floats()
+)
+NAMES: Final = st.sampled_from(["video", "audio", "subtitle", "unknown", None]) | TEXTS
+
+
 @effort(300)
 @given(
-    lines=st.lists(
-        st.builds(
-            "  {}{}: {}{}".format,
-            st.sampled_from(["Duration", "Stream #0:0", "Stream #0:1(und)"]),
-            st.sampled_from(["", "[0x1]"]),
-            st.sampled_from(
-                ["", "N/A", "00:00:01.00", "99999999999999:00:00", "Video: h264, 999999x999999", "Audio: aac", "-00:00:00"]
-            ),
-            TEXTS,
-        )
-        | TEXTS,
-        max_size=5,
-    )
+    about=st.dictionaries(st.sampled_from(["format_name", "start_time", "duration", "bit_rate"]), NUMBERS),
+    sorts=st.lists(NAMES, max_size=4),
+    said=st.dictionaries(st.sampled_from(["duration", "bit_rate", "sample_rate"]), NUMBERS),
 )
-def test_whatever_ffmpeg_says_is_understood_or_passed_over(lines: list[str]) -> None:
-    probed = understand(lines)
+def test_whatever_is_said_of_a_file_is_understood_or_passed_over(
+    about: dict[str, Any], sorts: list[str | None], said: dict[str, Any]
+) -> None:
+    about["format_name"] = str(about.get("format_name"))
 
-    assert probed.seconds is None or probed.seconds >= 0
+    facts = read_facts({"format": about, "streams": [{"index": 0, "codec_type": sort, **said} for sort in sorts]})
+
+    assert facts.duration_seconds is None or facts.duration_seconds >= 0
+    assert len(facts.video) + len(facts.audio) + len(facts.other) == len(sorts)
+    assert math.isfinite(facts.begins_seconds)

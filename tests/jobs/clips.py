@@ -8,17 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from heavyjobs.jobs.media import find_ffmpeg
 from heavyjobs.jobs.trouble import Trouble
 from heavyjobs.testing.inline import Inline
 from tests.jobs.folders import listing
+from tests.jobs.moving_pictures import packaged_ffmpeg
 
-with pytest.MonkeyPatch.context() as _nothing_installed:
-    _nothing_installed.setenv("PATH", "")
-    FFMPEG = find_ffmpeg()
-    """The one of the wheel: its version is known."""
+FFMPEG = packaged_ffmpeg()
 
 SOUND = "sine=frequency=440:sample_rate=48000"
 

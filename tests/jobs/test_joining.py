@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from heavyjobs.jobs.children import share
 from heavyjobs.jobs.chunked import lengths_of, longest_first, unfit_because
 from heavyjobs.jobs.joining import Join, Joined
 from heavyjobs.jobs.pieces import Part, Piece, Sound
+from heavyjobs.jobs.presets import PresetName
 from heavyjobs.jobs.progress import Progress
 from heavyjobs.jobs.survey import Survey, Surveyed
 from heavyjobs.jobs.trouble import OutputWrong, SourceChanged, SourceMissing, Trouble, Unreadable
@@ -62,13 +63,8 @@ def parts(source: Path, surveyed: Surveyed, workshop: Path) -> list[Part]:
 
 
 def join(surveyed: Surveyed, workshop: Path, parts: list[Part], **options: Any) -> Inline[Joined, Progress, Trouble]:
-    return run_inline(Join(folder=str(workshop), pieces=parts, lengths=lengths_of(surveyed), preset="mp4-h264-aac", **options))
-
-
-def rewritten(workshop: Path, part: Part, data: bytes) -> Part:
-    """Another content, with a digest that fits."""
-    (workshop / part.name).write_bytes(data)
-    return part.model_copy(update={"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+    options = {"preset": "mp4-h264-aac", **options}
+    return run_inline(Join(folder=str(workshop), pieces=parts, lengths=lengths_of(surveyed), **options))
 
 
 def test_pieces_are_joined_to_what_decodes_to_every_frame(surveyed: Surveyed, workshop: Path, parts: list[Part]) -> None:
@@ -76,7 +72,7 @@ def test_pieces_are_joined_to_what_decodes_to_every_frame(surveyed: Surveyed, wo
 
     assert done.result.frames == sum(part.frames for part in parts) == 75
     assert len(pictures(workshop / "joined")) == 75
-    assert {status.phase for status in done.statuses} >= {"reading pieces", "joining", "checking", "decoding", "digesting"}
+    assert {status.phase for status in done.statuses} >= {"reading pieces", "joining", "checking", "digesting"}
 
 
 def test_a_piece_that_was_changed_or_is_missing_is_not_joined(surveyed: Surveyed, workshop: Path, parts: list[Part]) -> None:
@@ -106,18 +102,54 @@ def test_a_joined_film_that_lacks_frames_is_not_given_out(surveyed: Surveyed, wo
     assert not (workshop / "joined").exists()
 
 
-def test_a_joined_film_that_cannot_be_decoded_is_not_given_out(surveyed: Surveyed, workshop: Path, parts: list[Part]) -> None:
-    data = bytearray((workshop / parts[1].name).read_bytes())
-    pictures_at = data.index(b"mdat") + 4
-    for at in range(pictures_at + 900, pictures_at + 960):  # inside of the first picture
-        data[at] ^= 0xFF
-    spoilt = [parts[0], rewritten(workshop, parts[1], bytes(data)), *parts[2:]]
+def spoiling(folder: Path, monkeypatch: pytest.MonkeyPatch, *, when: str) -> None:
+    """From now on ffmpeg leaves wrong bytes within a picture of the first file that it writes, where its command says that."""
+    spoil = "import sys; f = open(sys.argv[1], 'r+b'); f.seek(len(f.read()) // 2); f.write(bytes(60))"
+    written = f'case "$before $one" in "-y file:"*) exec {sys.executable} -c "{spoil}" "${{one#file:}}";; esac'
+    script = folder / "spoiling"
+    script.write_text(
+        f"""#!/bin/sh
+{packaged_ffmpeg()} "$@" || exit $?
+case "$*" in *{when}*) ;; *) exit 0;; esac
+for one in "$@"; do {written}; before=$one; done
+"""
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("HEAVYJOBS_FFMPEG", str(script))
 
-    done = join(surveyed, workshop, spoilt)
+
+def test_a_piece_that_cannot_be_decoded_is_not_given_out(
+    source: Path, surveyed: Surveyed, workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiling(tmp_path, monkeypatch, when="libx264")
+    job = piece(source, surveyed, workshop, 1)
+
+    done = run_inline(job)
 
     assert isinstance(done.error, OutputWrong)
-    assert not (workshop / "joined").exists()
-    assert join(surveyed, workshop, spoilt, decode=False).error is None, "only decoding finds it"
+    assert "cannot be decoded" in done.error.what
+    assert done.retry
+    assert listing(workshop) == {}
+    assert run_inline(job.model_copy(update={"decode": False})).error is None, "only decoding finds it"
+
+
+@pytest.mark.parametrize("preset", ["mp4-h264-aac", "webm-vp9-opus", "webm-av1-opus", "mp4-av1-aac"])
+def test_a_joined_film_holds_the_very_packets_of_its_pieces(
+    source: Path, surveyed: Surveyed, workshop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: PresetName
+) -> None:
+    jobs = [piece(source, surveyed, workshop, number).model_copy(update={"preset": preset}) for number in range(3)]
+    parts = [run_inline(job).result for job in jobs]
+    tone = {"identity": surveyed.identity, "folder": str(workshop), "seconds": 3, "preset": preset}
+    sound = run_inline(Sound(source=str(source), **tone)).result
+
+    whole = join(surveyed, workshop, parts, preset=preset, sound=sound)
+    spoiling(tmp_path, monkeypatch, when="ffconcat")
+    spoilt = join(surveyed, workshop, parts, preset=preset, sound=sound)
+
+    assert whole.error is None
+    assert isinstance(spoilt.error, OutputWrong)
+    assert "packets" in spoilt.error.what
+    assert spoilt.retry
 
 
 def test_a_source_that_is_not_what_was_surveyed_is_not_cut(source: Path, surveyed: Surveyed, workshop: Path) -> None:

@@ -14,7 +14,7 @@ from heavyjobs.errors import ProgramFailed
 from heavyjobs.jobs import Probe, Progress
 from heavyjobs.jobs.facts import Facts, read_facts
 from heavyjobs.jobs.media_probe import ProbedMedia
-from heavyjobs.jobs.trouble import NotInstalled, Refused, SourceMissing, Trouble, Unreadable
+from heavyjobs.jobs.trouble import NotInstalled, Refused, SourceMissing, Stalled, Trouble, Unreadable
 from heavyjobs.testing.inline import Inline, run_inline
 from tests.jobs.clips import SOUND, failed_without_trace, ffmpeg, make_clip
 
@@ -150,14 +150,15 @@ def test_nothing_that_a_file_names_is_opened(tmp_path: Path, clip: Path) -> None
 
 
 def test_what_exceeds_a_cap_is_refused(tmp_path: Path, clip: Path) -> None:
-    for cap, word in (
-        ({"streams_max": 1}, "has 2 streams"),
-        ({"pixels_max": 160 * 120 - 1}, "160 × 120"),
-        ({"duration_max_seconds": 1}, "lasts 2 s"),
+    for parameter, most, word in (
+        ("streams_max", 1, "has 2 streams"),
+        ("pixels_max", 160 * 120 - 1, "160 × 120"),
+        ("duration_max_seconds", 1, "lasts 2 s"),
     ):
-        error, retry = failed_without_trace(tmp_path, lambda: probe(clip, **cap))  # noqa: B023
+        error, retry = failed_without_trace(tmp_path, lambda: probe(clip, **{parameter: most}))  # noqa: B023
         assert isinstance(error, Refused)
         assert word in error.what
+        assert error.would_do == f"raise {parameter}, if such files are expected"
         assert not retry
     assert probe(clip, streams_max=2, pixels_max=160 * 120, duration_max_seconds=3).error is None
 
@@ -213,6 +214,27 @@ def test_without_ffprobe_and_pyav_it_is_said_what_to_install(
 
     assert isinstance(error, NotInstalled)
     assert retry  # another host may have it
+
+
+def test_a_disk_that_does_not_answer_in_time_is_no_fault_of_the_file(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _ffprobe(tmp_path, monkeypatch, f"kill -{signal.SIGALRM.value} $$")
+
+    error, retry = failed_without_trace(tmp_path, lambda: probe(clip))
+
+    assert isinstance(error, Stalled)
+    assert "within 120 s" in error.what
+    assert retry
+
+
+def test_a_file_whose_times_do_not_begin_at_zero_says_when_they_do(tmp_path: Path, clip: Path) -> None:
+    ffmpeg("-i", clip, "-c", "copy", "-output_ts_offset", "7", tmp_path / "late.mkv")
+
+    assert facts(clip).begins_seconds == pytest.approx(0, abs=0.03)
+    assert facts(tmp_path / "late.mkv").begins_seconds == pytest.approx(7, abs=0.03)
+    early = {"format_name": "mov", "start_time": "-0.500000"}
+    assert read_facts({"format": early, "streams": []}).begins_seconds == -0.5
 
 
 def test_numbers_and_names_of_a_file_are_not_trusted() -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,56 +12,25 @@ from pydantic import ValidationError
 
 from heavyjobs.errors import CancelRequested
 from heavyjobs.jobs import Progress, Transcode
-from heavyjobs.jobs.media import find_ffmpeg, understand
+from heavyjobs.jobs.media import find_ffmpeg
 from heavyjobs.jobs.presets import PRESETS, PresetName
 from heavyjobs.jobs.transcode import Transcoded
 from heavyjobs.jobs.trouble import NotInstalled, Refused, SourceMissing, TargetTaken, TargetUnusable, Trouble, Unreadable
 from heavyjobs.locations import Locations
 from heavyjobs.testing.inline import Inline, run_inline
+from tests.jobs.clips import FFMPEG, decoded, failed_without_trace, ffmpeg, make_clip
 from tests.jobs.folders import listing
 
-with pytest.MonkeyPatch.context() as _nothing_installed:
-    _nothing_installed.setenv("PATH", "")
-    FFMPEG = find_ffmpeg()
-    """The one of the wheel: its version is known."""
 Done = Inline[Transcoded, Progress, Trouble]
-
-
-def ffmpeg(*arguments: str | Path) -> str:
-    argv = [FFMPEG, "-hide_banner", "-nostdin", "-y", *arguments]
-    return subprocess.run(argv, check=True, capture_output=True, text=True, errors="replace").stderr
-
-
-def make(path: Path, *, seconds: float = 2, size: str = "160x120", sound: bool = True) -> Path:
-    video = ["-f", "lavfi", "-i", f"testsrc2=size={size}:rate=25:duration={seconds}"]
-    audio = ["-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}"] if sound else []
-    ffmpeg(*video, *audio, "-c:v", "libx264", "-preset", "ultrafast", "-g", "10", "-movflags", "+faststart", path)
-    return path
-
-
-def decoded(path: Path) -> tuple[int, float]:
-    """Frames and seconds that ffmpeg really decodes, without a complaint."""
-    said = ffmpeg("-xerror", "-v", "info", "-i", path, "-f", "null", "-")
-    frames = re.findall(r"frame=\s*(\d+)", said)
-    hours, minutes, seconds = re.findall(r"time=(\d+):(\d+):([\d.]+)", said)[-1]
-    return int(frames[-1]) if frames else 0, int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
 def transcode(source: Path, target: Path, **options: Any) -> Done:
     return run_inline(Transcode(source=str(source), target=str(target), **options))
 
 
-def failed_without_trace(folder: Path, run: Callable[[], Done]) -> tuple[Trouble | None, bool]:
-    before = listing(folder)
-    done = run()
-    assert listing(folder) == before
-    assert done.error is not None
-    return done.error, done.retry
-
-
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("clips") / "clip.mp4")
+    return make_clip(tmp_path_factory.mktemp("clips") / "clip.mp4")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -93,7 +59,7 @@ def test_options_change_size_and_quality(tmp_path: Path, clip: Path) -> None:
 
 
 def test_odd_sizes_silent_clips_and_hostile_names_work(tmp_path: Path) -> None:
-    source = make(tmp_path / "odd.mkv", seconds=1, size="161x121", sound=False)
+    source = make_clip(tmp_path / "odd.mkv", seconds=1, size="161x121", sound=False)
     for name in ("-y -i.mkv", "100%03d.mkv", "pipe:1.mkv", "new\nline.mkv", "ünï 'q\" $(x).mkv"):
         odd = source.rename(tmp_path / name)
         target = odd.with_suffix(".mp4")
@@ -119,7 +85,7 @@ def test_progress_is_in_seconds_of_the_film(tmp_path: Path, clip: Path) -> None:
 
 
 def test_a_cancel_in_the_middle_leaves_neither_ffmpeg_nor_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = make(tmp_path / "long.mp4", seconds=30, size="320x240")
+    source = make_clip(tmp_path / "long.mp4", seconds=30, size="320x240")
     before = listing(tmp_path)
     monkeypatch.setenv("HEAVYJOBS_TEST", str(tmp_path))
 
@@ -201,7 +167,7 @@ def test_a_video_that_ends_before_its_time_is_unreadable(tmp_path: Path, clip: P
 
 def test_a_stream_that_the_preset_wants_has_to_be_there(tmp_path: Path, clip: Path) -> None:
     ffmpeg("-i", clip, "-vn", tmp_path / "sound.mp3")
-    silent = make(tmp_path / "silent.mp4", sound=False)
+    silent = make_clip(tmp_path / "silent.mp4", sound=False)
 
     no_video, _ = failed_without_trace(tmp_path, lambda: transcode(tmp_path / "sound.mp3", tmp_path / "a.mp4"))
     no_audio, _ = failed_without_trace(tmp_path, lambda: transcode(silent, tmp_path / "a.opus", preset="audio-opus"))
@@ -274,23 +240,3 @@ def test_av1_is_made_by_whichever_encoder_ffmpeg_has(tmp_path: Path, clip: Path,
 
     assert result.frames == decoded(tmp_path / "a.webm")[0] == 50
     assert "Video: av1" in ffmpeg("-i", tmp_path / "a.webm", "-f", "null", "-")
-
-
-def test_what_ffmpeg_prints_is_understood() -> None:
-    lines = """
-Input #0, mp3, from 'file:a.mp3':
-  Duration: 01:02:03.45, start: 0.025057, bitrate: 66 kb/s
-  Stream #0:0(eng): Audio: mp3 (mp3float), 44100 Hz, mono, fltp, 64 kb/s, start 0.025057
-  Stream #0:1: Video: mjpeg (Baseline), yuvj420p(pc, bt470bg/unknown/unknown), 600x600 [SAR 1:1 DAR 1:1], 90k tbr (attached pic)
-""".splitlines()
-    cover = understand(lines)
-    live = understand(
-        [
-            "Input #0, mpegts, from 'file:a.ts':",
-            "  Duration: N/A, start: 1.4, bitrate: N/A",
-            "  Stream #0:0[0x100]: Video: hevc (Main 10) ([36][0][0][0] / 0x0024), yuv420p10le(tv), 3840x2160, 50 fps",
-        ]
-    )
-
-    assert (cover.seconds, cover.video, cover.audio) == (3723.45, None, "mp3")
-    assert (live.seconds, live.video, live.width, live.height) == (None, "hevc", 3840, 2160)

@@ -169,6 +169,7 @@ def test_a_film_of_too_many_streams_is_refused_before_ffmpeg_decodes_it(tmp_path
 
     assert isinstance(error, Refused)
     assert "has 65 streams" in error.what
+    assert "raise" not in error.would_do, "there is no parameter for it"
     assert not retry
 
 
