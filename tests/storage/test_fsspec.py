@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import fsspec  # type: ignore[import-untyped]
 import pytest
@@ -259,7 +259,8 @@ def test_a_redirect_into_a_private_network_is_not_followed(served: Path, monkeyp
         def do_PROPFIND(self) -> None:
             asked.append(self.headers["Host"])
             self.send_response_only(302)
-            self.send_header("Location", self.path.replace("/", f"http://127.0.0.2:{self.server.server_address[1]}/", 1))
+            port = cast("HTTPServer", self.server).server_port
+            self.send_header("Location", self.path.replace("/", f"http://127.0.0.2:{port}/", 1))
             self.send_header("Content-Length", "0")
             self.end_headers()
 
