@@ -12,7 +12,7 @@ import pytest
 
 from heavyjobs import Client
 from heavyjobs.model import Ending
-from tests.lifecycle.asking import endings, said, until
+from tests.lifecycle.asking import endings, said
 from tests.lifecycle.hosts import HASTY, Daemon, gone, lives
 from tests.lifecycle.work import Film, Nap
 
@@ -54,7 +54,7 @@ async def test_what_forks_workers_ends_what_has_fled_when_coordinator_and_guardi
         family = daemon.family()
         assert len(fled(daemon)) == 1, "which the job has started in a session of its own"
 
-        await killed_with(daemon.guardian(), daemon=daemon)
+        await daemon.killed_with(daemon.guardian())
 
         await gone(family, within=30)
 
@@ -71,7 +71,7 @@ async def test_the_kernel_ends_workers_and_their_programs_when_nobody_of_ours_is
         await said(film, "filming")
         family, far = daemon.family(), fled(daemon)
 
-        await killed_with(daemon.guardian(), daemon.server(), daemon=daemon)
+        await daemon.killed_with(daemon.guardian(), daemon.server())
 
         await gone(family - far, within=30)
         for process in far:
@@ -87,7 +87,7 @@ async def test_who_takes_the_jobs_of_a_dead_coordinator_on_its_host_ends_what_th
     with Daemon(tmp_path / "first", url, **HASTY) as first:
         await said(film, "filming")
         family = first.family()
-        await killed_with(first.guardian(), first.server(), daemon=first)
+        await first.killed_with(first.guardian(), first.server())
     with Daemon(tmp_path / "second", url, **HASTY) as second:
         await second.says("declared dead")
 
@@ -119,14 +119,3 @@ def semaphores_of(pid: int) -> set[Path]:
 
 def fled(daemon: Daemon) -> set[psutil.Process]:
     return {process for process in daemon.programs() if process.name() == "sleep" and os.getsid(process.pid) == process.pid}
-
-
-async def killed_with(*others: psutil.Process, daemon: Daemon) -> None:
-    """Kill all of them, so that these others have no moment to do anything."""
-    for other in others:
-        other.suspend()
-    await until(lambda: all(other.status() == psutil.STATUS_STOPPED for other in others))
-    daemon.signal(signal.SIGKILL)
-    await daemon.ended()
-    for other in others:
-        other.kill()

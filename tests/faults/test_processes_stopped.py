@@ -56,7 +56,7 @@ async def test_a_lane_that_is_stopped_is_ended_and_its_other_jobs_go_on(
     client: Client, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "PING_SECONDS", 0.1)
-    monkeypatch.setattr(pool, "BLOCKED_AFTER_SECONDS", 1.0)
+    monkeypatch.setattr(pool, "BLOCKED_AFTER_SECONDS", 2.0)
     monkeypatch.setattr(pool, "BLOCKED_GRACE_SECONDS", 0.5)
     async with coordinating(url, modules=MODULES):
         naps = await client.submit_many([AsyncNap(until=tmp_path / "enough") for _ in range(3)])

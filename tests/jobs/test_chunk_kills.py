@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from functools import partial
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +16,7 @@ from heavyjobs.store import open_store
 from tests.jobs.chunk_kinds import INTERVAL_BYTES, JoinOften, SplitAndWait, SplitOften, VerifyAndDie
 from tests.jobs.chunking import chunk_path, entries, noise, sha256sum, split, stored, verify
 from tests.jobs.folders import listing
-from tests.lifecycle.asking import AnyHandle, endings, said, until
+from tests.lifecycle.asking import AnyHandle, endings, said
 from tests.lifecycle.hosts import Daemon
 
 SIZE = 48 << 20
@@ -49,54 +45,15 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-def written(folder: Path) -> int:
-    """The bytes of all chunks in a folder, and of those on their way into it."""
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                total += Path(parent, name).stat().st_size if len(name) == 64 else 0
-    return total
+def drawn(seed: int) -> list[int]:
+    """A few moments at which the worker is killed, by how much is done."""
+    draw = random.Random(seed)  # noqa: S311 - test data
+    return sorted(draw.randrange(SIZE) for _ in range(KILLS))
 
 
-def part_size(folder: Path) -> int:
-    """Of an output that is not finished."""
-    for path in folder.glob(".*.part.*"):
-        with suppress(FileNotFoundError):
-            return path.stat().st_size
-    return 0
-
-
-async def ended(handle: AnyHandle) -> bool:
-    return (await handle.job()).finished_at is not None
-
-
-async def kill_at_random(handle: AnyHandle, pid_file: Path, done: Callable[[], int], *, seed: int) -> list[int]:
-    """Kill the worker now and then, a few times, at moments that are drawn; how much was done at each of its deaths."""
-    draw, deaths, killed = random.Random(seed), list[int](), 0  # noqa: S311 - test data
-    for target in sorted(draw.randrange(SIZE) for _ in range(KILLS)):
-
-        async def is_time(target: int = target, killed: int = killed) -> bool:
-            return await ended(handle) or (worker(pid_file) not in {0, killed} and done() >= target)
-
-        await until(is_time)
-        if await ended(handle):
-            break
-        killed = worker(pid_file)
-        with suppress(ProcessLookupError):
-            os.kill(killed, signal.SIGKILL)
-        await until(partial(is_gone, killed))
-        deaths.append(done())
-    return deaths
-
-
-def worker(pid_file: Path) -> int:
-    """The process that runs the job, 0 while there is none."""
-    return int(pid_file.read_text("ascii") or 0) if pid_file.exists() else 0
-
-
-def is_gone(pid: int) -> bool:
-    return not Path(f"/proc/{pid}").exists()
+def told(deaths: Path) -> list[int]:
+    """How much was done at each death."""
+    return [int(line) for line in deaths.read_text().split()]
 
 
 async def went_on_at(handle: AnyHandle) -> dict[int, int]:
@@ -125,14 +82,15 @@ async def test_a_split_goes_on_from_a_boundary_wherever_it_was_killed(
         target=str(tmp_path / "manifest"),
         chunks=str(tmp_path / "chunks"),
         chunk_bytes=64 << 10,
-        pid_file=str(tmp_path / "pid"),
+        die_at=drawn(seed=1),
+        deaths=tmp_path / "deaths",
     )
 
     with Daemon(tmp_path / "host", url, modules=("tests.jobs.chunk_kinds",)):
         handle = await client.submit(job)
-        deaths = await kill_at_random(handle, tmp_path / "pid", lambda: written(tmp_path / "chunks"), seed=1)
         result = await handle.result(timeout=60)
 
+    deaths = told(tmp_path / "deaths")
     assert len(deaths) >= 3
     assert result.sha256 == calm.sha256 == sha256sum(tmp_path / "manifest")
     assert {path.name for path in stored(tmp_path)} == {path.name for path in stored(tmp_path / "calm")}
@@ -151,14 +109,15 @@ async def test_a_join_goes_on_from_a_chunk_wherever_it_was_killed(client: Client
         source=str(tmp_path / "manifest"),
         chunks=str(tmp_path / "chunks"),
         target=str(tmp_path / "out/again"),
-        pid_file=str(tmp_path / "pid"),
+        die_at=drawn(seed=2),
+        deaths=tmp_path / "deaths",
     )
 
     with Daemon(tmp_path / "host", url, modules=("tests.jobs.chunk_kinds",)):
         handle = await client.submit(job)
-        deaths = await kill_at_random(handle, tmp_path / "pid", lambda: part_size(tmp_path / "out"), seed=2)
         result = await handle.result(timeout=60)
 
+    deaths = told(tmp_path / "deaths")
     assert len(deaths) >= 3
     assert result.sha256 == sha256sum(tmp_path / "out/again") == sha256sum(film)
     assert list(listing(tmp_path / "out")) == ["again"]

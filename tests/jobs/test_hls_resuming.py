@@ -37,8 +37,10 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(tmp_path_factory.mktemp("clips") / "film.mp4", seconds=12, size="854x480")
 
 
-def mortal(film: Path, target: Path, deaths: Sequence[int | str]) -> MortalHls:
-    return MortalHls(source=str(film), target=str(target), renditions=RENDITIONS, segment_seconds=2, deaths=[*deaths])
+def mortal(film: Path, target: Path, deaths: Sequence[int | str], *, hold_in: str = "") -> MortalHls:
+    return MortalHls(
+        source=str(film), target=str(target), renditions=RENDITIONS, segment_seconds=2, deaths=[*deaths], hold_in=hold_in
+    )
 
 
 def outputs(folder: Path) -> set[str]:
@@ -62,7 +64,7 @@ async def url(tmp_path: Path) -> str:
 
 async def test_a_cancel_while_a_rendition_is_made_leaves_nothing(tmp_path: Path, film: Path, url: str) -> None:
     async with Client.open(url) as client, coordinating(url, modules=("tests.jobs.mortal_renditions",)):
-        handle = await client.submit(mortal(film, tmp_path / "a", []))
+        handle = await client.submit(mortal(film, tmp_path / "a", [], hold_in="encoding 360p"))
         async with asyncio.timeout(60):
             async for update in handle.watch():
                 if isinstance(update, Reported) and update.status.phase == "encoding 360p":
@@ -78,7 +80,7 @@ async def test_a_host_that_drains_while_a_rendition_is_made_leaves_those_that_ar
     tmp_path: Path, film: Path, url: str
 ) -> None:
     async with Client.open(url) as client:
-        handle = await client.submit(mortal(film, tmp_path / "a", []))
+        handle = await client.submit(mortal(film, tmp_path / "a", [], hold_in="encoding 360p"))
         async with coordinating(url, modules=("tests.jobs.mortal_renditions",)), asyncio.timeout(60):
             async for update in handle.watch():
                 if isinstance(update, Reported) and update.status.phase == "encoding 360p":

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -285,6 +286,7 @@ def test_no_descriptor_is_left_open() -> None:
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
 
+    gc.collect()  # what other tests have left open until somebody collects it
     before = descriptors()
 
     for _ in range(3):
@@ -293,7 +295,7 @@ def test_no_descriptor_is_left_open() -> None:
         with python("print('a'); import time; time.sleep(1000)"):
             pass
 
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 async def test_the_asynchronous_twin_reads_logs_and_fails_alike() -> None:

@@ -71,7 +71,7 @@ def test_an_ffmpeg_that_stands_still_is_ended_and_the_job_tried_again(
     options: dict[str, Any],
 ) -> None:
     stopped = stop_ffmpeg(monkeypatch, phase)
-    job = kind(source=str(film), target=str(tmp_path / name), stall_max_seconds=1.5, **options)
+    job = kind(source=str(film), target=str(tmp_path / name), stall_max_seconds=3, **options)
 
     done = run_inline(job)
 

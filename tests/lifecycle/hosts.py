@@ -175,6 +175,17 @@ class Daemon:
             else:
                 return
 
+    async def killed_with(self, *others: psutil.Process) -> None:
+        """Kill it and all of these, so that none of them has a moment to do anything."""
+        itself = psutil.Process(self.process.pid)
+        for each in (itself, *others):  # itself first: it would continue what forks its workers
+            each.suspend()
+            await until(lambda each=each: each.status() == psutil.STATUS_STOPPED)  # type: ignore[misc]
+        self.signal(signal.SIGKILL)
+        await self.ended()
+        for other in others:
+            other.kill()
+
     def programs(self) -> set[psutil.Process]:
         """Those of its family that jobs have started."""
         return {process for process in self.family() if _is_program(process)}

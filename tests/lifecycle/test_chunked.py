@@ -6,6 +6,7 @@ import random
 import shutil
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,18 +97,26 @@ async def test_workers_killed_at_random_cost_the_pieces_they_were_at_and_no_othe
 ) -> None:
     chance = random.Random(4)  # noqa: S311 - which process is killed, the same ones each time
     with Daemon(tmp_path / "host", url, **HOW) as daemon:
-        for least in (1, 3, 5):
+        for least in (1, 2, 3):
             await until(done(client, submitted, least=least))
-            await until(lambda: bool(daemon.programs()))
-            victim = chance.choice(sorted(daemon.programs(), key=lambda program: program.pid)).parent()
-            assert victim is not None
-            victim.kill()
+            await until(lambda: killed_one(daemon, chance))
 
         made = await submitted.result(timeout=60)
 
     assert made.pieces == 8
     assert_whole(source, tmp_path / "films" / "out.webm")
     await assert_each_piece_was_done_once(client, submitted)
+
+
+def killed_one(daemon: Daemon, chance: random.Random) -> bool:
+    """Kill a worker that runs a program, if one still does once it has been found."""
+    programs = sorted(daemon.programs(), key=lambda program: program.pid)
+    with suppress(psutil.NoSuchProcess):
+        victim = chance.choice(programs).parent() if programs else None
+        if victim is not None and victim in daemon.workers():
+            victim.kill()
+            return True
+    return False
 
 
 @pytest.mark.fault("process: the lane on which a film in pieces waits is killed")
@@ -142,7 +151,7 @@ async def test_a_killed_coordinator_costs_no_piece_that_was_done(
         await until(done(client, submitted, least=3))
         family = first.family()
         first.signal(signal.SIGKILL)
-        await gone(family, within=2)
+        await gone(family, within=20)
     before = {piece.id for piece in await pieces(client, submitted) if piece.state is JobState.SUCCEEDED}
 
     with Daemon(tmp_path / "second", url, **HOW):
@@ -174,10 +183,12 @@ async def test_a_host_that_drains_hands_the_film_on_with_its_pieces(
     await assert_each_piece_was_done_once(client, submitted)
 
 
-async def test_two_hosts_share_the_pieces_of_one_film(
-    client: Client, url: str, source: Path, submitted: Chunked, tmp_path: Path
-) -> None:
-    with Daemon(tmp_path / "one", url, slots=1, **HOW), Daemon(tmp_path / "other", url, slots=1, **HOW):
+async def test_two_hosts_share_the_pieces_of_one_film(client: Client, url: str, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    with Daemon(tmp_path / "one", url, slots=1, **HOW) as one, Daemon(tmp_path / "other", url, slots=1, **HOW) as other:
+        for host in (one, other):  # or the first one there might do it all
+            await host.says("session begins")
+        submitted = await submit(client, source, tmp_path / "films" / "out.webm")
         await submitted.result(timeout=60)
 
     made_by = {(await client.invocations(piece.id))[0].session for piece in await pieces(client, submitted)}

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from heavyjobs import Client, JobConfig, Reported
-from heavyjobs.jobs import Extract
 from heavyjobs.jobs.extracting import INTERVAL_BYTES
 from heavyjobs.model import Ending
 from tests.lifecycle.asking import AnyHandle, endings, texts
+from tests.lifecycle.held import HeldExtract
 from tests.lifecycle.hosts import Daemon, coordinating
 
 FILES = 6
 FILE_BYTES = INTERVAL_BYTES
+MODULES = ["tests.lifecycle.held"]
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def archive(tmp_path: Path) -> Path:
 async def test_an_extraction_whose_worker_was_killed_goes_on_from_its_checkpoint(
     client: Client, url: str, tmp_path: Path, archive: Path
 ) -> None:
-    with Daemon(tmp_path / "host", url, modules=["heavyjobs.jobs"]) as host:
-        handle = await client.submit(Extract(source=str(archive), target=str(tmp_path / "out")))
+    with Daemon(tmp_path / "host", url, modules=MODULES) as host:
+        handle = await client.submit(held(archive, tmp_path / "out", at=2.5))
         await so_far(handle, 2.5 * FILE_BYTES)
         for worker in host.workers():
             worker.kill()
@@ -55,15 +56,15 @@ async def test_an_extraction_whose_worker_was_killed_goes_on_from_its_checkpoint
 async def test_an_extraction_that_is_handed_back_goes_on_from_its_checkpoint(
     client: Client, url: str, tmp_path: Path, archive: Path
 ) -> None:
-    parameters = {"source": str(archive), "target": str(tmp_path / "out")}
-    sent = await client.submit_kind(Extract.kind, parameters, config=JobConfig(attempts=1))
-    handle = client.handle(sent.id, Extract)
-    with Daemon(tmp_path / "first", url, modules=["heavyjobs.jobs"]) as first:
+    job = held(archive, tmp_path / "out", at=2.5)
+    sent = await client.submit_kind(job.kind, job.model_dump(), config=JobConfig(attempts=1))
+    handle = client.handle(sent.id, HeldExtract)
+    with Daemon(tmp_path / "first", url, modules=MODULES) as first:
         await so_far(handle, 2.5 * FILE_BYTES)
         first.signal(signal.SIGTERM)
         await first.ended()
 
-    with Daemon(tmp_path / "second", url, modules=["heavyjobs.jobs"]):
+    with Daemon(tmp_path / "second", url, modules=MODULES):
         await handle.result(timeout=60)
 
     assert await endings(client, handle) == [Ending.HANDED_BACK, Ending.SUCCEEDED]
@@ -74,14 +75,19 @@ async def test_an_extraction_that_is_handed_back_goes_on_from_its_checkpoint(
 
 @pytest.mark.fault("people: an extraction is cancelled in the middle of a file")
 async def test_a_cancelled_extraction_leaves_nothing(client: Client, url: str, tmp_path: Path, archive: Path) -> None:
-    async with coordinating(url, modules=["heavyjobs.jobs"]):
-        handle = await client.submit(Extract(source=str(archive), target=str(tmp_path / "out")))
+    async with coordinating(url, modules=MODULES):
+        handle = await client.submit(held(archive, tmp_path / "out", at=1.5))
         await so_far(handle, 1.5 * FILE_BYTES)
 
         await handle.cancel()
 
     assert await endings(client, handle) == [Ending.CANCELLED]
     assert not any("out" in name for name in sizes(tmp_path))
+
+
+def held(archive: Path, target: Path, *, at: float) -> HeldExtract:
+    """An extraction that stands still after so many files, or it might be over before anything happens to it."""
+    return HeldExtract(source=str(archive), target=str(target), hold_at_bytes=int(at * FILE_BYTES))
 
 
 async def so_far(handle: AnyHandle, done: float) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from heavyjobs import Client, JobDead
 from heavyjobs.model import Cancelled, Ending, JobState
-from tests.lifecycle.asking import said, until
+from tests.lifecycle.asking import AnyHandle, said, texts, until
 from tests.lifecycle.hosts import coordinating
 from tests.lifecycle.work import (
     AsyncFamily,
@@ -118,8 +118,7 @@ async def test_the_children_of_a_cancelled_family_that_is_retried_run_again(clie
 async def test_the_timeout_of_a_parent_stands_still_while_it_waits(client: Client, tmp_path: Path) -> None:
     handle = await client.submit(Patient(until=tmp_path / "enough"))
     (child,) = await children(client, handle.id.hex)
-    await said(client.handle(child, Nap), "napping")
-    await said(client.handle(child, Nap), "still napping")
+    await until(lambda: has_said(client.handle(child, Nap), "still napping", times=3))
 
     (tmp_path / "enough").touch()
 
@@ -132,6 +131,10 @@ async def test_children_of_one_parent_share_no_keys_with_those_of_another(client
 
         assert [await first.result(timeout=20), await second.result(timeout=20)] == [1, 4]
         assert {child.kind for child in await client.list(parent=first.id)} == {Square.kind}
+
+
+async def has_said(handle: AnyHandle, text: str, *, times: int) -> bool:
+    return (await texts(handle)).count(text) >= times
 
 
 async def children(client: Client, parent: str) -> list[str]:

@@ -77,8 +77,8 @@ async def test_a_job_that_blocks_the_lane_is_ended_and_the_others_go_on(
     client: Client, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(pool, "PING_SECONDS", 0.1)
-    monkeypatch.setattr(pool, "BLOCKED_AFTER_SECONDS", 1.0)
-    monkeypatch.setattr(pool, "BLOCKED_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(pool, "BLOCKED_AFTER_SECONDS", 2.0)
+    monkeypatch.setattr(pool, "BLOCKED_GRACE_SECONDS", 2.0)
     async with coordinating(url):
         naps = await client.submit_many([AsyncNap(until=tmp_path / "go") for _ in range(3)])
         await asyncio.gather(*(said(nap, "napping") for nap in naps))

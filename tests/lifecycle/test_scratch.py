@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from pathlib import Path
 
-import psutil
 import pytest
 
 from heavyjobs import Client
 from tests.lifecycle import work
 from tests.lifecycle.asking import until
-from tests.lifecycle.hosts import Daemon
+from tests.lifecycle.hosts import Daemon, gone
 
 
 @pytest.fixture
@@ -56,13 +54,7 @@ async def test_what_is_left_when_all_that_would_remove_it_was_killed_goes_when_a
         async with Client.open(url) as client:
             await client.submit(work.Burn(until=tmp_path / "never"))
         await until(lambda: bool(left(scratch)))
-        for one in (watching := (daemon.guardian(), daemon.server())):
-            one.suspend()
-        await until(lambda: all(one.status() == psutil.STATUS_STOPPED for one in watching))
-        daemon.signal(signal.SIGKILL)
-        await daemon.ended()
-        for one in watching:
-            one.kill()
+        await daemon.killed_with(daemon.guardian(), daemon.server())
     before = {*all_in(scratch)} - {others}
 
     with Daemon(tmp_path / "again", url) as daemon:
@@ -87,14 +79,15 @@ async def test_a_killed_coordinator_leaves_nothing_in_the_folder_for_scratch(scr
 
 async def test_one_session_may_follow_another_though_its_guardian_is_let_go(scratch: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/jobs.db"
-    with Daemon(tmp_path / "host", url, tick_every="50ms", lease="400ms", kill="200ms", forfeit_after="700ms") as daemon:
-        await daemon.says("session begins")
-        daemon.signal(signal.SIGSTOP)
-        await asyncio.sleep(1)  # past its lease: there is nothing to wait for but time
-        daemon.signal(signal.SIGCONT)
-        await until(lambda: daemon.said.count("session begins") >= 2)
-
+    with Daemon(tmp_path / "host", url, tick_every="50ms", lease="2s", kill="500ms", forfeit_after="3s") as daemon:
         async with Client.open(url) as client:
+            await (await client.submit(work.Note(path=tmp_path / "notes"))).result(timeout=30)
+            workers = daemon.workers()
+            daemon.signal(signal.SIGSTOP)
+            await gone(workers, within=20)  # its guardian has ended them, for its lease is over
+            daemon.signal(signal.SIGCONT)
+            await until(lambda: daemon.said.count("session begins") >= 2)
+
             note = await client.submit(work.Note(path=tmp_path / "notes"))
 
             await note.result(timeout=30)

@@ -181,9 +181,9 @@ class Film(Job[None], kind="tests.film"):
     config = JobConfig(attempts=3, backoff="20ms", grace="300ms", cpus=0.1)
 
     def run(self, ctx: Context) -> None:
-        with ctx.program(["sh", "-c", "sleep 300 & echo filming; sleep 300"]) as lines:
-            print(next(lines), flush=True)
+        with ctx.program(["sh", "-c", "sleep 300 & sleep 300 & echo filming; wait"]) as lines:
             subprocess.Popen(["sleep", "300"], start_new_session=True)
+            print(next(lines), flush=True)  # once all of them are there, for tests count them
             while not self.until.exists():
                 time.sleep(0.02)
         note(self.path, str(self.number))
@@ -353,7 +353,7 @@ class Patient(Job[str], kind="tests.patient"):
     """Has little time of its own, and a child that takes more."""
 
     until: Path
-    config = JobConfig(attempts=1, grace="2s", timeout="400ms")
+    config = JobConfig(attempts=1, grace="2s", timeout="2s")
 
     def run(self, ctx: Context) -> str:
         (rested,) = ctx.gather([Nap(until=self.until, how="aloud")])

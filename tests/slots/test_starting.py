@@ -62,7 +62,7 @@ async def test_a_worker_that_lacks_descriptors_is_told_with_a_remedy_and_leaks_n
         start_process(OPTIONS, (DEEDS,), lane=False)
 
     gc.collect()
-    assert descriptors() == before
+    assert descriptors() <= before
     assert (await run(first, "give_back").end()).ending is Ending.SUCCEEDED, "the process that forks workers has died"
     await first.end()
 

@@ -87,8 +87,11 @@ def fleet(bucket: Bucket, tmp_path: Path) -> Locations:
 
 @pytest.fixture(autouse=True)
 def _collected() -> Iterator[None]:
-    """Clients of S3 leave connections of their pools open until they are collected: here, and not amid somebody else's test."""
-    yield
+    """Clients of S3 leave connections of their pools open until they are collected, which may be at any moment: here, at the
+    latest, and not amid somebody else's test.
+    """
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
+        yield
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal, TypeAlias
@@ -74,7 +74,10 @@ class _Handler(BaseHTTPRequestHandler):
         fate = self.relay.fate(line, self.relay.seen.count(line))
         if fate == "reset":
             return self._break_off()
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        announced = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(announced)
+        if len(body) < announced:  # who sent it was killed: the server would wait for the rest
+            return self._break_off()
         match fate:
             case "stalls":
                 self.relay.stalled.set()
@@ -89,17 +92,16 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PROPFIND = do_MKCOL = do_MOVE = do  # noqa: N815 - the library's names
 
     def _pass_on(self, line: str, body: bytes, fate: Fate) -> None:
-        connection = http.client.HTTPConnection(self.server_at, timeout=60)
-        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in self.headers.items():
-            if name.lower() not in {"connection", "expect"}:
-                connection.putheader(name, value)
-        connection.endheaders(body)
-        answer = connection.getresponse()
-        data = answer.read()
+        with closing(http.client.HTTPConnection(self.server_at, timeout=60)) as connection:
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                if name.lower() not in {"connection", "expect"}:
+                    connection.putheader(name, value)
+            connection.endheaders(body)
+            answer = connection.getresponse()
+            data = answer.read()
         if fate == "spoiled":
             data = bytes([data[0] ^ 1]) + data[1:]
-        connection.close()
         self.relay.passed.append(line)
         if fate == "answer lost":
             return self._break_off()

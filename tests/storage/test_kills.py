@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import paramiko
+import psutil
 import pytest
 
 from heavyjobs import Client
 from heavyjobs.jobs import Copy, Progress, Verify
 from heavyjobs.locations import Locations
 from heavyjobs.model import Ending, JobState
+from heavyjobs.storage.protocol import STALL_SECONDS
 from heavyjobs.store import open_store
 from heavyjobs.testing.inline import run_inline
 from tests.jobs.folders import listing
@@ -67,24 +70,27 @@ class Killing:
 
     def __init__(self, daemon: Daemon, method: str, word: str, at: list[int]) -> None:
         self._daemon, self._method, self._word, self._at = daemon, method, word, at
+        self._lock = threading.Lock()  # each request has a thread of its own
         self._seen = 0
         self.kills = 0
 
     def __call__(self, line: str, count: int) -> Fate:
-        if line.startswith(self._method) and self._word in line:
+        if not (line.startswith(self._method) and self._word in line):
+            return "passes"
+        with self._lock:
             self._seen += 1
-            if self._seen in self._at:
-                self.kills += 1
-                for worker in self._daemon.workers():
+            if self._seen not in self._at:
+                return "passes"
+            self.kills += 1
+            for worker in self._daemon.workers():
+                with suppress(psutil.NoSuchProcess):
                     worker.kill()
-                return "reset"
-        return "passes"
+        return "reset"
 
 
-def random_points() -> list[int]:
-    seed = random.randrange(1 << 32)  # noqa: S311 - not a secret
-    print("seed", seed)  # noqa: T201 - shown when the test fails
-    return sorted(random.Random(seed).sample(range(2, PARTS), KILLS))  # noqa: S311
+def random_points(seed: int) -> list[int]:
+    """The same ones each time."""
+    return sorted(random.Random(seed).sample(range(2, PARTS), KILLS))  # noqa: S311 - not a secret
 
 
 @pytest.mark.fault("storage: a worker is killed in the middle of an upload")
@@ -94,7 +100,7 @@ async def test_an_upload_whose_worker_is_killed_again_and_again_sends_no_part_th
     data = os.urandom(PART * PARTS)
     (here / "a").write_bytes(data)
     with Daemon(tmp_path / "daemon", url, modules=("tests.storage.work",), locations=places) as daemon:
-        trouble.fate = killing = Killing(daemon, "PUT", "partNumber", random_points())
+        trouble.fate = killing = Killing(daemon, "PUT", "partNumber", random_points(1))
 
         copy = OftenCopy(source="here:a", target="s3:a", part_size=PART, parallel=HANDS)
         handle = await client.submit(copy)
@@ -114,7 +120,7 @@ async def test_a_download_whose_worker_is_killed_again_and_again_fetches_no_part
     data = os.urandom(PART * PARTS)
     bucket.put("p/a", data)
     with Daemon(tmp_path / "daemon", url, modules=("tests.storage.work",), locations=places) as daemon:
-        trouble.fate = killing = Killing(daemon, "GET", "/p/a", random_points())
+        trouble.fate = killing = Killing(daemon, "GET", "/p/a", random_points(2))
 
         copy = OftenCopy(source="s3:a", target="here:a", part_size=PART, parallel=HANDS)
         handle = await client.submit(copy)
@@ -187,7 +193,7 @@ async def test_an_upload_to_sftp_whose_worker_is_killed_goes_on_with_the_parts_t
         (tmp_path / "known").write_text(f"[{host}]:{port} {key.get_name()} {key.get_base64()}\n")
         places = {"far": f"sftp://me:hush@{server}/?known_hosts={tmp_path}/known", "here": str(here)}
         with Daemon(tmp_path / "daemon", url, modules=("tests.storage.work",), locations=places) as daemon:
-            copy = OftenCopy(source="here:a", target="far:a", part_size=1 << 20, parallel=2, bandwidth=4 << 20)
+            copy = OftenCopy(source="here:a", target="far:a", part_size=1 << 20, parallel=2, bandwidth=2 << 20)
             handle = await client.submit(copy)
 
             async def under_way() -> bool:
@@ -255,7 +261,7 @@ async def test_a_copy_that_a_server_holds_up_is_cancelled_long_before_its_grace_
         await asyncio.to_thread(trouble.stalled.wait, 30)
 
         asked = time.monotonic()
-        await handle.cancel()
+        await handle.cancel(grace="60s")
 
         async def cancelled() -> bool:
             return (await handle.job()).state is JobState.CANCELLED
@@ -263,5 +269,5 @@ async def test_a_copy_that_a_server_holds_up_is_cancelled_long_before_its_grace_
         await until(cancelled)
         took = time.monotonic() - asked
 
-    assert took < 8, took  # long before its grace is over, or the server given up, on a busy machine too
+    assert took < STALL_SECONDS * 0.75, took  # long before its grace is over, or the server given up, on a busy machine too
     assert listing(here) == {}

@@ -139,7 +139,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_found_out(
 def test_a_server_that_says_nothing_is_given_up_and_asked_again(
     fleet: Locations, bucket: Bucket, trouble: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heavyjobs.storage.s3.STALL_SECONDS", 0.5)
+    monkeypatch.setattr("heavyjobs.storage.s3.STALL_SECONDS", 3.0)
     trouble.fate = lambda line, count: "stalls" if count == 1 and "partNumber=2" in line else "passes"
 
     done = copy("here:a", "s3:a", fleet)

@@ -119,7 +119,7 @@ async def test_a_restart_between_two_calls_is_not_noticed() -> None:
 
 @pytest.mark.fault("database: a row locked by someone for long")
 async def test_a_call_that_finds_a_row_locked_ends_in_time(postgres_url: str) -> None:
-    async with PostgresStore(postgres_url, StoreOptions(timeout_seconds=1.0)) as store:
+    async with PostgresStore(postgres_url, StoreOptions(timeout_seconds=3.0)) as store:
         [job] = await submit(store)
         async with await psycopg.AsyncConnection.connect(postgres_url) as own:
             await own.execute("SELECT 1 FROM heavyjobs.jobs WHERE id = %s FOR UPDATE", (job,))
@@ -201,7 +201,7 @@ async def test_the_connection_of_the_ticks_is_opened_by_the_first_and_replaced_w
 
 
 async def test_a_frozen_coordinator_amid_a_transaction_does_not_keep_others_from_fencing_it(postgres_url: str) -> None:
-    async with PostgresStore(postgres_url, StoreOptions(timeout_seconds=1.0)) as store:
+    async with PostgresStore(postgres_url, StoreOptions(timeout_seconds=3.0)) as store:
         silent, observer = await register(store), await register(store)
         claim = await running(store, silent)
         frozen = await psycopg.AsyncConnection.connect(postgres_url, autocommit=True)

@@ -93,7 +93,7 @@ async def test_a_thousand_who_wait_share_one_connection(postgres_url: str) -> No
 
 @pytest.fixture
 async def woken(postgres_url: str) -> AsyncIterator[tuple[PostgresStore, AsyncIterator[WakeUp]]]:
-    options = StoreOptions(timeout_seconds=1.0)
+    options = StoreOptions(timeout_seconds=3.0)
     async with PostgresStore(postgres_url, options) as store, store.wakeups([Topic.READY, Topic.JOBS]) as wakeups:
         yield store, wakeups
 

@@ -58,8 +58,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest_asyncio.fixture
 async def store(path: Path) -> AsyncIterator[SqliteStore]:
-    """A store that loses its patience soon."""
-    async with SqliteStore(f"sqlite:///{path}", StoreOptions(timeout_seconds=0.2)) as store:
+    async with SqliteStore(f"sqlite:///{path}") as store:
         await store.migrate()
         yield store
 
@@ -111,11 +110,13 @@ async def test_a_writer_waits_for_a_lock_and_goes_on_when_it_is_free(path: Path)
 
 
 async def test_a_lock_held_too_long_is_told_with_its_holder_and_passes(path: Path, store: SqliteStore) -> None:
+    hasty = SqliteStore(f"sqlite:///{path}", StoreOptions(timeout_seconds=0.2))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
 
         with pytest.raises(StoreUnavailable, match=r"still locked by another connection of this process after 0\.2 s"):
-            await submit(store)
+            async with hasty:
+                await submit(hasty)
         assert await store.coordinators() == []  # readers are held up by nobody
 
         other.execute("ROLLBACK")
