@@ -99,16 +99,16 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
         with typed(ctx, target=self.target):
             source = source_file(ctx.locations, self.source, instead="use archive.pack for folders")
             with writing_output(ctx, self.target, overwrite=self.overwrite) as new:
-                links = self._copy(source, new)
+                links = self._copy(ctx, source, new)
                 if links:
-                    self._copy_linked(source, new, links, scratch=ctx.workspace / "linked")
+                    self._copy_linked(ctx, source, new, links)
             return new.archived()
 
-    def _copy(self, source: Path, new: NewArchive) -> dict[str, list[Member]]:
+    def _copy(self, ctx: Context[Progress, Trouble], source: Path, new: NewArchive) -> dict[str, list[Member]]:
         """Copy each member, and give back the hard links that the new archive cannot hold, by the name of their file."""
         links: dict[str, list[Member]] = {}
         names: dict[str, str] = {}
-        with reading_archive(source, format_in(source), where=self.source) as reading:
+        with reading_archive(ctx, source, format_in(source), where=self.source) as reading:
             new.start("converting", total=reading.total)
             for member, data in reading.members:
                 if member.sort is Sort.HARDLINK and not new.holds_hardlinks:
@@ -118,9 +118,12 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
                     new.add(member, data, lambda _: new.meter.at(reading.position()))
         return links
 
-    def _copy_linked(self, source: Path, new: NewArchive, links: dict[str, list[Member]], *, scratch: Path) -> None:
+    def _copy_linked(
+        self, ctx: Context[Progress, Trouble], source: Path, new: NewArchive, links: dict[str, list[Member]]
+    ) -> None:
         """Read the source again, and add what hard links name as files of their own."""
-        with reading_archive(source, format_in(source), where=self.source) as reading:
+        scratch = ctx.workspace / "linked"
+        with reading_archive(ctx, source, format_in(source), where=self.source) as reading:
             new.start("copying hard links", total=reading.total)
             for member, data in reading.members:
                 if member.name in links and data is not None:

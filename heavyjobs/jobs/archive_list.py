@@ -89,7 +89,10 @@ class ListArchive(Job[Listed, Progress, Trouble], kind="archive.list"):
             path = source_file(ctx.locations, self.source, instead="it is listed as it is, without a job")
             form, listing = format_in(path), _Listing(self.start, self.limit)
             listed = Listed(source=self.source, format=form.name, bytes=path.stat().st_size)
-            with unchanging(path, where=self.source), reading_archive(path, form, where=self.source) as reading:
+            with (
+                unchanging(path, where=self.source),
+                reading_archive(ctx, path, form, where=self.source, contents=False) as reading,
+            ):
                 self._list(listed, listing, reading, Meter(ctx.report))
             listed.entries, listed.following = listing.entries, listing.following
             logger.info("{}: {:,} members, {}", shown(self.source), listed.members, show_bytes(listed.content_bytes))

@@ -75,7 +75,7 @@ class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
             meter, form = Meter(ctx.report), format_in(path)
             with unchanging(path, where=self.source):
                 digest = self._digest(path, meter)
-                checking = self._check(path, form, meter)
+                checking = self._check(ctx, path, form, meter)
             result = Verified(
                 source=self.source,
                 format=form.name,
@@ -96,9 +96,9 @@ class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
             stop(Unreadable, f"its SHA-256 is {digest}", where=self.source, would_do="fetch it again, or from elsewhere")
         return digest
 
-    def _check(self, path: Path, form: Format, meter: Meter) -> _Checking:
+    def _check(self, ctx: Context[Progress, Trouble], path: Path, form: Format, meter: Meter) -> _Checking:
         checking = _Checking(self.source)
-        with reading_archive(path, form, where=self.source) as reading:
+        with reading_archive(ctx, path, form, where=self.source) as reading:
             meter.start("verifying", total=reading.total)
             for member, data in reading.members:
                 meter.item(shown(member.name))

@@ -90,7 +90,7 @@ class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
         meter, done = Meter(ctx.report), keeping.done()
         with (
             new_folder(out.path, again=out.path.exists(), shield=ctx.shielded) as folder,
-            reading_archive(source, format_in(source), where=self.source) as reading,
+            reading_archive(ctx, source, format_in(source), where=self.source) as reading,
         ):
             logger.info("extracting: {} to read", show_bytes(reading.total))
             meter.start("extracting", total=reading.total)
