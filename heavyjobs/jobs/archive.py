@@ -73,8 +73,9 @@ class Pack(Job[Archived, Progress, Trouble], kind="archive.pack"):
 class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
     """Turn an archive into another whose format the target's name says, member by member, without unpacking it to disk.
 
-    The source's format is taken from its content. Names, modes, times and links are kept. A zip holds no hard links: those
-    become files of their own.
+    The source's format is taken from its content: those that can be written, and 7z and rar, which libarchive reads in a
+    process of its own that can open nothing else. Names, modes, times and links are kept; the names of a 7z come in Unicode's
+    composed form, the times of a rar to the second. A zip holds no hard links: those become files of their own.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
@@ -85,7 +86,10 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
     | a name twice, or not Unicode, into a zip; a place that is not open to jobs | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | no known format by the target's name, no such folder, a name that is too long | `TargetUnusable` | no |
-    | the package for zstd is missing here | `NotInstalled` | yes |
+    | a 7z or rar that libarchive cannot read: in several files, a solid RAR 3, RAR before 3.0, zstd in 7z | `Unreadable` | no |
+    | a 7z or rar that crashes its reader, or holds it up for five minutes | `Unreadable` | no |
+    | the package for zstd is missing here, or libarchive for 7z and rar | `NotInstalled` | yes |
+    | the reader of 7z and rar is ended from outside | `ProgramFailed` | yes |
     | the disk is full, I/O errors | the exception itself | yes |
     """
 

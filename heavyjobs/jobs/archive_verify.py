@@ -47,10 +47,10 @@ class Verified(BaseModel):
 
 
 class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
-    """Read every byte of an archive (tar, plain or compressed, or zip), check all sums that it has, and digest its files.
+    """Read every byte of an archive (tar, plain or compressed, zip, 7z, rar), check all sums that it has, and digest its files.
 
-    Sums are those of gzip, zstd, xz, bzip2 and zip, and those of a tar's headers; the bytes of a plain tar have none, so give
-    the `sha256` that it should have. Nothing is written.
+    Sums are those of gzip, zstd, xz, bzip2, zip, 7z and rar, and those of a tar's headers; the bytes of a plain tar have none,
+    so give the `sha256` that it should have. Nothing is written.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
@@ -60,7 +60,10 @@ class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
     | a hard link to what is no file in the archive; another digest than `sha256` | `Unreadable` | no |
     | a member with an absolute name, `..`, NUL; a device or FIFO | `Refused` | no |
     | headers or compressed data that need too much memory; a place that is not open to jobs | `Refused` | no |
-    | the package for zstd is missing here | `NotInstalled` | yes |
+    | a 7z or rar that libarchive cannot read: in several files, a solid RAR 3, RAR before 3.0, zstd in 7z | `Unreadable` | no |
+    | a 7z or rar that crashes its reader, or holds it up for five minutes | `Unreadable` | no |
+    | the package for zstd is missing here, or libarchive for 7z and rar | `NotInstalled` | yes |
+    | the reader of 7z and rar is ended from outside | `ProgramFailed` | yes |
     | I/O errors | the exception itself | yes |
     """
 

@@ -1,8 +1,8 @@
 """Read one archive with libarchive in a process of its own, limited in memory, time and descriptors; print its members.
 
 Run as a script, by its path: `child.py LIBRARY FORMAT DATA`, the archive being its standard input; FORMAT is `7z` or `rar`, and
-DATA is `all`, `unsent` (read, to check it, but not sent), or `none` (passed over). It imports nothing of ours, so that it starts in a
-tenth of the time, and trusts nobody to read what it prints: frames of a letter, a length and so many bytes.
+DATA is `all`, `unsent` (read, to check it, but not sent), or `none` (passed over). It imports nothing of ours, so that it
+starts in a tenth of the time. What it prints are frames: a letter, a length and so many bytes.
 
 | letter | then |
 | --- | --- |
@@ -222,7 +222,7 @@ def main(library: str, form: str, data: str) -> None:
     except (OSError, AttributeError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(NO_LIBRARY)
-    with open(1, "wb", READ_BYTES, closefd=False) as out:  # noqa: PTH123 - no path
+    with open(1, "wb", READ_BYTES, closefd=False) as out:
         close_the_door()
         print_members(out, archive, data)
 

@@ -12,7 +12,6 @@ from pydantic import BaseModel, BeforeValidator, Field
 from heavyjobs.jobs.foreign.child import FRAME, FRAME_MAX_BYTES
 
 
-
 class Unsound(Exception):
     """These are no frames, or not all of them."""
 

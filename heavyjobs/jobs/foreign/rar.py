@@ -1,7 +1,7 @@
 """Walk over the blocks of a rar file, which libarchive does too, but without noticing that the last ones are missing.
 
-Nor does it tell one part of several from an archive, see that the data of a RAR 5 are encrypted, or check the sums of members that
-are stored without compression (tried with 3.6.2): they are collected here. Only sizes, flags and sums are read: no name, no data.
+Nor does it tell one part of several from an archive, see that the data of a RAR 5 are encrypted, or check the sums of members
+that are stored without compression (tried with 3.6.2): they are collected here. Only sizes, flags and sums are read.
 (RAR 5: rarlab.com/technote.htm; RAR 3: technote.txt of the old unrar.)
 """
 
@@ -19,7 +19,6 @@ BLOCKS_MAX: Final = 2_000_000
 PARTS: Final = "is a part of an archive that is in several files"
 ENCRYPTED: Final = "is encrypted"
 TRUNCATED: Final = "is truncated or damaged: no end mark, as every RAR since 3.0 writes it"
-_AFTER: Final = "holds {:,} more bytes after its end"
 _OLD: Final = b"Rar!\x1a\x07\0"
 _NEW: Final = b"Rar!\x1a\x07\1\0"
 
@@ -52,23 +51,25 @@ def check_rar(file: BinaryIO, *, fault: Fault) -> Rar:
     """Walk to the end; `fault` is called with what is wrong."""
     size = os.fstat(file.fileno()).st_size
     start = os.pread(file.fileno(), len(_NEW), 0)
-    if start.startswith(_OLD):
-        return _walk(_Walk3(file, fault), len(_OLD), size, fault)
     if start == _NEW:
         return _walk(_Walk5(file, fault), len(_NEW), size, fault)
-    fault("is no rar archive of a known version")
+    if not start.startswith(_OLD):
+        fault("is no rar archive of a known version")
+    return _walk(_Walk3(file, fault), len(_OLD), size, fault)
 
 
 def _walk(blocks: _Walk3 | _Walk5, at: int, size: int, fault: Fault) -> Rar:
-    for _ in range(BLOCKS_MAX):
+    left = BLOCKS_MAX
+    while not blocks.ended:
         at = blocks.pass_over(at)  # by one byte at least
+        left -= 1
         if at > size:
             fault(TRUNCATED)
-        if blocks.ended:
-            if at < size:
-                fault(_AFTER.format(size - at))
-            return Rar(blocks.sums, blocks.solid)
-    fault(f"has more than {BLOCKS_MAX:,} blocks")
+        if left < 0:
+            fault(f"has more than {BLOCKS_MAX:,} blocks")
+    if at < size:
+        fault(f"holds {size - at:,} more bytes after its end")
+    return Rar(blocks.sums, blocks.solid)
 
 
 class _Walk3:
@@ -95,7 +96,7 @@ class _Walk3:
         elif kind == _END_3:
             self._check(flags, encrypted=0, part=0x1)
             self.ended = True
-        return at + length + _data_bytes_3(kind, flags, header)
+        return int(at + length + _data_bytes_3(kind, flags, header))
 
     def _check(self, flags: int, *, encrypted: int, part: int) -> None:
         if flags & encrypted:

@@ -1,7 +1,7 @@
 """A 7z or rar file as members, by a limited child.
 
-Guarantees: the parser opens no other file and writes nothing; a file that crashes or fills what reads it costs only an error. What
-comes out of it is judged as that of any archive, and has to have the size that it says; every sum in the file was right.
+Guarantees: the parser opens no other file and writes nothing; a file that crashes or fills what reads it costs only an error.
+What comes out of it is judged as that of any archive, and has the size that it says; every sum in the file was right.
 """
 
 from __future__ import annotations

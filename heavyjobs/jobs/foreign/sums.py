@@ -63,6 +63,4 @@ def sum_like(known: bytes) -> Sum | None:
 
 
 def _node(*, offset: int, depth: int, last: bool) -> blake2s:
-    return blake2s(
-        digest_size=32, fanout=_LEAVES, depth=2, inner_size=32, node_offset=offset, node_depth=depth, last_node=last
-    )
+    return blake2s(digest_size=32, fanout=_LEAVES, depth=2, inner_size=32, node_offset=offset, node_depth=depth, last_node=last)

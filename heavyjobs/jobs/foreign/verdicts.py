@@ -1,4 +1,4 @@
-"""What it means when libarchive, or the child that runs it, does not go on: typed, for people, and whether it helps to try again."""
+"""What it means when libarchive, or the child that runs it, does not go on: typed, and in words for people."""
 
 from __future__ import annotations
 
