@@ -394,6 +394,16 @@ class Context(_Base[S, E]):
             argv, stream=stream, cwd=cwd, env=env, log=self._link.log, watch=watch, shield=self._link.shield
         )
 
+    def program_bytes(self, argv: Sequence[programs.Argument], *, stdin: int) -> AbstractContextManager[Iterator[bytes]]:
+        """Run a child program that makes bytes of bytes; the block iterates over its output as it comes, in pieces of any size.
+
+        All else is as with `program`, from whose errors its own do not differ.
+
+        Args:
+            stdin: the descriptor of an open file; where that stands, the program and this process share.
+        """
+        return programs.program_bytes(argv, stdin=stdin, log=self._link.log, shield=self._link.shield)
+
     def spawn(self, job: Job[R, Any, E2], *, key: str | None = None) -> Child[R, E2]:
         """Submit a child. Idempotent over re-runs: the same key finds the same child, finished or not.
 
@@ -494,6 +504,11 @@ class AsyncContext(_Base[S, E]):
         watch: Callable[[], None] | None = None,
     ) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         return programs.async_program(argv, stream=stream, cwd=cwd, env=env, log=self._link.log, watch=watch)
+
+    def program_bytes(
+        self, argv: Sequence[programs.Argument], *, stdin: int
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        return programs.async_program_bytes(argv, stdin=stdin, log=self._link.log)
 
     async def spawn(self, job: Job[R, Any, E2], *, key: str | None = None) -> Child[R, E2]:
         return Child((await self._spawn([job], key))[0], type(job))

@@ -70,7 +70,9 @@ def _namespace() -> int:
     return Path("/proc/self/ns/pid").stat().st_ino if sys.platform == "linux" else 0
 
 
-def start(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def start(
+    argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str], stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
     if not argv or any("\0" in argument for argument in argv):
         raise WorkError(f"{list(argv)!r} is not a command; give the program and its arguments, without NUL")
     if cwd is not None and not cwd.is_dir():
@@ -79,7 +81,7 @@ def start(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str]) -> s
         return subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
             argv,
             bufsize=0,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,

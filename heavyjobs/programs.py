@@ -1,4 +1,4 @@
-"""Child programs whose lines are read as they come, and of which nothing is left when the block is left early.
+"""Child programs whose lines, or bytes, are read as they come, and of which nothing is left when the block is left early.
 
 Guarantees: neither stream can block the program for want of a reader; a program that is ended takes with it its process group,
 its descendants, and those that fled from both but kept the environment they were started with.
@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from heavyjobs import lifeline, processes
 from heavyjobs.errors import ProgramFailed, UsageError
@@ -38,6 +38,24 @@ POLL_SECONDS: Final = 0.2
 READ_BYTES: Final = 64 << 10
 
 
+class Cutter(Protocol[T]):
+    """Makes what a stream consists of from the bytes that come."""
+
+    def feed(self, data: bytes) -> list[T]: ...
+
+    def end(self) -> list[T]: ...
+
+
+class Uncut:
+    """Bytes as they come."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        return [data]
+
+    def end(self) -> list[bytes]:
+        return []
+
+
 @contextmanager
 def program(
     argv: Sequence[Argument],
@@ -50,11 +68,23 @@ def program(
     shield: Shield = nullcontext,
 ) -> Generator[Iterator[str]]:
     """What `Context.program` promises; `log` is called from a thread."""
-    running = Running(argv, stream=stream, log=log, watch=watch)
+    running = Running(argv, LineCutter(), stream=stream, log=log, watch=watch)
     with surely(running.end, shield=shield):
         with shield():
             running.start(cwd=cwd, env=env)
-        yield running.lines()
+        yield running.pieces()
+
+
+@contextmanager
+def program_bytes(
+    argv: Sequence[Argument], *, stdin: int, log: Callable[[str], None], shield: Shield = nullcontext
+) -> Generator[Iterator[bytes]]:
+    """What `Context.program_bytes` promises; `log` is called from a thread."""
+    running = Running(argv, Uncut(), stream="stdout", log=log)
+    with surely(running.end, shield=shield):
+        with shield():
+            running.start(cwd=None, env=None, stdin=stdin)
+        yield running.pieces()
 
 
 @asynccontextmanager
@@ -68,26 +98,49 @@ async def async_program(
     watch: Callable[[], None] | None = None,
 ) -> AsyncGenerator[AsyncIterator[str]]:
     """The same beside an event loop: what blocks, blocks a thread of its own, and that calls `watch`."""
-    running = Running(argv, stream=stream, log=log, watch=watch)
+    running = Running(argv, LineCutter(), stream=stream, log=log, watch=watch)
+    async with _beside_a_loop(running, lambda: running.start(cwd=cwd, env=env)) as lines:
+        yield lines
+
+
+@asynccontextmanager
+async def async_program_bytes(
+    argv: Sequence[Argument], *, stdin: int, log: Callable[[str], None]
+) -> AsyncGenerator[AsyncIterator[bytes]]:
+    """The same beside an event loop."""
+    running = Running(argv, Uncut(), stream="stdout", log=log)
+    async with _beside_a_loop(running, lambda: running.start(cwd=None, env=None, stdin=stdin)) as pieces:
+        yield pieces
+
+
+@asynccontextmanager
+async def _beside_a_loop(running: Running[T], start: Callable[[], None]) -> AsyncGenerator[AsyncIterator[T]]:
     with ThreadPoolExecutor(1, thread_name_prefix="program") as thread:
         try:
-            running.start(cwd=cwd, env=env)
-            yield _lines(running, thread)
+            start()
+            yield _pieces(running, thread)
         finally:
             running.terminate()
             await _to_the_end(thread, running.end)
 
 
-class Running:
+class Running(Generic[T]):
     """One program, from its start to its end.
 
     `start`, `batch`, `finish` and `end` are called by one thread at a time; `terminate` by any.
     """
 
     def __init__(
-        self, argv: Sequence[Argument], *, stream: Stream, log: Callable[[str], None], watch: Callable[[], None] | None = None
+        self,
+        argv: Sequence[Argument],
+        cutter: Cutter[T],
+        *,
+        stream: Stream,
+        log: Callable[[str], None],
+        watch: Callable[[], None] | None = None,
     ) -> None:
         self._argv: Final = _arguments(argv)
+        self._cutter: Final = cutter
         self._stream: Final[Stream] = stream
         self._log: Final = log
         self._watch: Final = watch
@@ -97,35 +150,35 @@ class Running:
         self._tied: int | None = None
         self._logging: threading.Thread | None = None
         self._log_error: Exception | None = None
-        self._reader: _Reader | None = None
+        self._reader: _Reader[T] | None = None
 
-    def start(self, *, cwd: Path | None, env: Mapping[str, str] | None) -> None:
-        """Start it.
+    def start(self, *, cwd: Path | None, env: Mapping[str, str] | None, stdin: int = subprocess.DEVNULL) -> None:
+        """Start it; `stdin` is a descriptor.
 
         Raises:
             WorkError: there is no such program, or no such folder to run it in.
         """
-        process = self._process = processes.start(self._argv, cwd=cwd, env=processes.environment(env, self._mark))
+        process = self._process = processes.start(self._argv, cwd=cwd, env=processes.environment(env, self._mark), stdin=stdin)
         self._tied = lifeline.tie(process.pid)
         assert process.stdout is not None  # noqa: S101
         assert process.stderr is not None  # noqa: S101
         chosen, other = process.stdout, process.stderr
         if self._stream == "stderr":
             chosen, other = other, chosen
-        self._reader = _Reader(chosen.fileno(), lambda: processes.exited(process))
-        logged = _Reader(other.fileno(), lambda: processes.exited(process))
+        self._reader = _Reader(chosen.fileno(), self._cutter, lambda: processes.exited(process))
+        logged = _Reader(other.fileno(), LineCutter(), lambda: processes.exited(process))
         logging = threading.Thread(target=self._log_all, args=(logged,), name="program log", daemon=True)
         logging.start()
         self._logging = logging
 
-    def lines(self) -> Iterator[str]:
-        """The lines of the chosen stream, then `finish`."""
+    def pieces(self) -> Iterator[T]:
+        """The lines or bytes of the chosen stream, then `finish`."""
         while (batch := self.batch()) is not None:
             yield from batch
         self.finish()
 
-    def batch(self) -> list[str] | None:
-        """The lines that have come, perhaps none yet; None at the end. Waits a moment at most."""
+    def batch(self) -> list[T] | None:
+        """What has come, perhaps nothing yet; None at the end. Waits a moment at most."""
         if self._watch is not None:
             self._watch()
         return None if self._reader is None else self._reader.batch()
@@ -188,7 +241,7 @@ class Running:
                 if pipe is not None:
                     pipe.close()
 
-    def _log_all(self, reader: _Reader) -> None:
+    def _log_all(self, reader: _Reader[str]) -> None:
         while (batch := reader.batch()) is not None:
             for line in batch:
                 self._tail.append(line)
@@ -213,17 +266,17 @@ def _arguments(argv: Sequence[Argument]) -> list[str]:
     return [os.fspath(argument) if isinstance(argument, os.PathLike) else str(argument) for argument in argv]
 
 
-class _Reader:
+class _Reader(Generic[T]):
     """Reads a pipe until its end, or until it is silent and the program has exited."""
 
-    def __init__(self, descriptor: int, exited: Callable[[], bool]) -> None:
+    def __init__(self, descriptor: int, cutter: Cutter[T], exited: Callable[[], bool]) -> None:
         self._descriptor: Final = descriptor
         self._exited: Final = exited
         self._poll: Final = select.poll()
         self._poll.register(descriptor, select.POLLIN)
-        self._cutter: LineCutter | None = LineCutter()
+        self._cutter: Cutter[T] | None = cutter
 
-    def batch(self) -> list[str] | None:
+    def batch(self) -> list[T] | None:
         if self._cutter is None:
             return None
         exited = self._exited()
@@ -232,17 +285,17 @@ class _Reader:
         data = os.read(self._descriptor, READ_BYTES)
         return self._cutter.feed(data) if data else self._ended()
 
-    def _ended(self) -> list[str]:
+    def _ended(self) -> list[T]:
         assert self._cutter is not None  # noqa: S101
         rest, self._cutter = self._cutter.end(), None
         return rest
 
 
-async def _lines(running: Running, thread: ThreadPoolExecutor) -> AsyncIterator[str]:
+async def _pieces(running: Running[T], thread: ThreadPoolExecutor) -> AsyncIterator[T]:
     loop = asyncio.get_running_loop()
     while (batch := await loop.run_in_executor(thread, running.batch)) is not None:
-        for line in batch:
-            yield line
+        for piece in batch:
+            yield piece
     await loop.run_in_executor(thread, running.finish)
 
 

@@ -97,8 +97,9 @@ class Pack(Job[Archived, Progress, Trouble], kind="archive.pack"):
 class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
     """Turn an archive into another whose format the target's name says, member by member, without unpacking it to disk.
 
-    The source's format is taken from its content. Names, modes, times and links are kept. A zip holds no hard links: those
-    become files of their own.
+    The source's format is taken from its content: those that can be written, and 7z and rar, which libarchive reads in a
+    process of its own that can open nothing else. Names, modes, times and links are kept; the names of a 7z come in Unicode's
+    composed form, the times of a rar to the second. A zip holds no hard links: those become files of their own.
 
     A crash costs at most 64 MB or 10,000 members, and the one that was being written: the next attempt reads the source again,
     and goes on behind them.
@@ -113,7 +114,10 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
     | a name twice, or not Unicode, into a zip; a place that is not open to jobs | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | no known format by the target's name, no such folder, a name that is too long | `TargetUnusable` | no |
-    | the package for zstd is missing here | `NotInstalled` | yes |
+    | a 7z or rar that libarchive cannot read: in several files, a solid RAR 3, RAR before 3.0, zstd in 7z | `Unreadable` | no |
+    | a 7z or rar that crashes its reader, or holds it up for five minutes | `Unreadable` | no |
+    | the package for zstd is missing here, or libarchive for 7z and rar | `NotInstalled` | yes |
+    | the reader of 7z and rar is ended from outside | `ProgramFailed` | yes |
     | the disk is full, I/O errors | the exception itself | yes |
     """
 
@@ -134,16 +138,18 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
             unchanging(source, where=self.source) as state,
             out.writing(source=state) as new,
         ):
-            links = self._copy(source, new, hardlinks=out.form.holds_hardlinks)
+            links = self._copy(ctx, source, new, hardlinks=out.form.holds_hardlinks)
             if links:
-                self._copy_linked(source, new, links, scratch=ctx.workspace / "linked")
+                self._copy_linked(ctx, source, new, links)
         return out.archived()
 
-    def _copy(self, source: Path, new: NewArchive, *, hardlinks: bool) -> dict[str, list[Member]]:
+    def _copy(
+        self, ctx: Context[Progress, Trouble], source: Path, new: NewArchive, *, hardlinks: bool
+    ) -> dict[str, list[Member]]:
         """Copy each member, and give back the hard links, where it cannot hold them, by the name of their file."""
         links: dict[str, list[Member]] = {}
         names: dict[str, str] = {}
-        with reading_archive(source, format_in(source), where=self.source) as reading:
+        with reading_archive(ctx, source, format_in(source), where=self.source) as reading:
             new.start("converting", total=reading.total)
             for member, data in reading.members:
                 if member.sort is Sort.HARDLINK and not hardlinks:
@@ -153,9 +159,12 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
                     new.add(member, data, lambda _: new.meter.at(reading.position()))
         return links
 
-    def _copy_linked(self, source: Path, new: NewArchive, links: dict[str, list[Member]], *, scratch: Path) -> None:
+    def _copy_linked(
+        self, ctx: Context[Progress, Trouble], source: Path, new: NewArchive, links: dict[str, list[Member]]
+    ) -> None:
         """Read the source again, and add what hard links name as files of their own."""
-        with reading_archive(source, format_in(source), where=self.source) as reading:
+        scratch = ctx.workspace / "linked"
+        with reading_archive(ctx, source, format_in(source), where=self.source) as reading:
             new.start("copying hard links", total=reading.total)
             for member, data in reading.members:
                 if member.name in links and data is not None:

@@ -61,10 +61,11 @@ class Listed(BaseModel):
 
 
 class ListArchive(Job[Listed, Progress, Trouble], kind="archive.list"):
-    """Say what is in an archive (tar, plain or compressed, or zip); its format is taken from the content.
+    """Say what is in an archive (tar, plain or compressed, zip, 7z, rar); its format is taken from the content.
 
-    A zip is listed from its directory; a tar is read to its end, and what is compressed is checked on the way. What is in the
-    files of a zip is not looked at: that is `archive.verify`.
+    A zip is listed from its directory; a tar or 7z is read to its end, and what is compressed is checked on the way. What is in
+    the files of a zip or rar is not looked at: that is `archive.verify`. The names of a 7z come in Unicode's composed form, the
+    times of a rar to the second.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
@@ -73,7 +74,10 @@ class ListArchive(Job[Listed, Progress, Trouble], kind="archive.list"):
     | no archive, truncated, damaged, encrypted, contradictory entries, data in front or after its end | `Unreadable` | no |
     | a member with an absolute name, `..`, NUL; a device or FIFO | `Refused` | no |
     | headers or compressed data that need too much memory; a place that is not open to jobs | `Refused` | no |
-    | the package for zstd is missing here | `NotInstalled` | yes |
+    | a 7z or rar that libarchive cannot read: in several files, a solid RAR 3, RAR before 3.0, zstd in 7z | `Unreadable` | no |
+    | a 7z or rar that crashes its reader, or holds it up for five minutes | `Unreadable` | no |
+    | the package for zstd is missing here, or libarchive for 7z and rar | `NotInstalled` | yes |
+    | the reader of 7z and rar is ended from outside | `ProgramFailed` | yes |
     | more members than asked for, or than fit into a result | `following` says where to go on | |
     | I/O errors | the exception itself | yes |
     """
@@ -89,7 +93,10 @@ class ListArchive(Job[Listed, Progress, Trouble], kind="archive.list"):
             path = source_file(ctx.locations, self.source, instead="it is listed as it is, without a job")
             form, listing = format_in(path), _Listing(self.start, self.limit)
             listed = Listed(source=self.source, format=form.name, bytes=path.stat().st_size)
-            with unchanging(path, where=self.source), reading_archive(path, form, where=self.source) as reading:
+            with (
+                unchanging(path, where=self.source),
+                reading_archive(ctx, path, form, where=self.source, contents=False) as reading,
+            ):
                 self._list(listed, listing, reading, Meter(ctx.report))
             listed.entries, listed.following = listing.entries, listing.following
             logger.info("{}: {:,} members, {}", shown(self.source), listed.members, show_bytes(listed.content_bytes))

@@ -47,10 +47,10 @@ class Verified(BaseModel):
 
 
 class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
-    """Read every byte of an archive (tar, plain or compressed, or zip), check all sums that it has, and digest its files.
+    """Read every byte of an archive (tar, plain or compressed, zip, 7z, rar), check all sums that it has, and digest its files.
 
-    Sums are those of gzip, zstd, xz, bzip2 and zip, and those of a tar's headers; the bytes of a plain tar have none, so give
-    the `sha256` that it should have. Nothing is written.
+    Sums are those of gzip, zstd, xz, bzip2, zip, 7z and rar, and those of a tar's headers; the bytes of a plain tar have none,
+    so give the `sha256` that it should have. Nothing is written.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
@@ -60,7 +60,10 @@ class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
     | a hard link to what is no file in the archive; another digest than `sha256` | `Unreadable` | no |
     | a member with an absolute name, `..`, NUL; a device or FIFO | `Refused` | no |
     | headers or compressed data that need too much memory; a place that is not open to jobs | `Refused` | no |
-    | the package for zstd is missing here | `NotInstalled` | yes |
+    | a 7z or rar that libarchive cannot read: in several files, a solid RAR 3, RAR before 3.0, zstd in 7z | `Unreadable` | no |
+    | a 7z or rar that crashes its reader, or holds it up for five minutes | `Unreadable` | no |
+    | the package for zstd is missing here, or libarchive for 7z and rar | `NotInstalled` | yes |
+    | the reader of 7z and rar is ended from outside | `ProgramFailed` | yes |
     | I/O errors | the exception itself | yes |
     """
 
@@ -75,7 +78,7 @@ class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
             meter, form = Meter(ctx.report), format_in(path)
             with unchanging(path, where=self.source):
                 digest = self._digest(path, meter)
-                checking = self._check(path, form, meter)
+                checking = self._check(ctx, path, form, meter)
             result = Verified(
                 source=self.source,
                 format=form.name,
@@ -96,9 +99,9 @@ class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
             stop(Unreadable, f"its SHA-256 is {digest}", where=self.source, would_do="fetch it again, or from elsewhere")
         return digest
 
-    def _check(self, path: Path, form: Format, meter: Meter) -> _Checking:
+    def _check(self, ctx: Context[Progress, Trouble], path: Path, form: Format, meter: Meter) -> _Checking:
         checking = _Checking(self.source)
-        with reading_archive(path, form, where=self.source) as reading:
+        with reading_archive(ctx, path, form, where=self.source) as reading:
             meter.start("verifying", total=reading.total)
             for member, data in reading.members:
                 meter.item(shown(member.name))

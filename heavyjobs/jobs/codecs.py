@@ -29,11 +29,12 @@ class Format:
 
     Attributes:
         name: for people, like `tar.zst`.
+        container: 7z and rar are only read.
         suffixes: of file names, lower case.
     """
 
     name: str
-    container: Literal["tar", "zip"]
+    container: Literal["tar", "zip", "7z", "rar"]
     compression: Compression
     suffixes: tuple[str, ...]
 
@@ -49,6 +50,8 @@ TAR_ZST: Final = Format("tar.zst", "tar", "zstd", (".tar.zst", ".tzst"))
 TAR_XZ: Final = Format("tar.xz", "tar", "xz", (".tar.xz", ".txz"))
 TAR_BZ2: Final = Format("tar.bz2", "tar", "bzip2", (".tar.bz2", ".tbz2", ".tbz"))
 ZIP: Final = Format("zip", "zip", "none", (".zip",))
+SEVEN_ZIP: Final = Format("7z", "7z", "none", (".7z",))
+RAR: Final = Format("rar", "rar", "none", (".rar",))
 FORMATS: Final = (TAR, TAR_GZ, TAR_ZST, TAR_XZ, TAR_BZ2, ZIP)
 _MAGIC: Final = (
     (b"PK\3\4", ZIP),
@@ -57,6 +60,8 @@ _MAGIC: Final = (
     (b"\x28\xb5\x2f\xfd", TAR_ZST),
     (b"\xfd7zXZ\0", TAR_XZ),
     (b"BZh", TAR_BZ2),
+    (b"7z\xbc\xaf\x27\x1c", SEVEN_ZIP),
+    (b"Rar!\x1a\x07", RAR),
 )
 
 

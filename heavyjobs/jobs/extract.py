@@ -31,12 +31,15 @@ PATH_ROOM_BYTES: Final = 4095
 
 
 class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
-    """Unpack an archive (tar, tar.gz, tar.zst, tar.xz, tar.bz2, zip) into a new folder, which appears whole.
+    """Unpack an archive (tar, tar.gz, tar.zst, tar.xz, tar.bz2, zip, 7z, rar) into a new folder, which appears whole.
 
     The format is taken from the content. Modes and times are kept, but no setuid, setgid or sticky bits and no permission for
     others to write; owners are not kept. Nothing is written outside of the folder, whatever the archive holds: names are
     opened component by component and never through a symlink, and links are made last. Archives within stay as they are. What a
     tar stored as sparse gets its holes again; its limits, sums and counts are those of all its bytes.
+
+    7z and rar are read by libarchive, in a process of its own that can open nothing else, with at most 512 MiB of memory. The
+    names of a 7z come in Unicode's composed form, the times of a rar to the second.
 
     A crash costs at most 64 MB or 10,000 members: the next attempt reads the archive again, and writes what is missing.
 
@@ -54,7 +57,10 @@ class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
     | a place that is not open to jobs; a target that is or holds the source | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | no such folder to write to, a name that is too long | `TargetUnusable` | no |
-    | the package for zstd is missing here | `NotInstalled` | yes |
+    | a 7z or rar that libarchive cannot read: in several files, a solid RAR 3, RAR before 3.0, zstd in 7z | `Unreadable` | no |
+    | a 7z or rar that crashes its reader, or holds it up for five minutes | `Unreadable` | no |
+    | the package for zstd is missing here, or libarchive for 7z and rar | `NotInstalled` | yes |
+    | the reader of 7z and rar is ended from outside | `ProgramFailed` | yes |
     | the disk is full, I/O errors | the exception itself | yes |
     """
 
@@ -90,7 +96,7 @@ class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
         meter, done = Meter(ctx.report), keeping.done()
         with (
             new_folder(out.path, again=out.path.exists(), shield=ctx.shielded) as folder,
-            reading_archive(source, format_in(source), where=self.source) as reading,
+            reading_archive(ctx, source, format_in(source), where=self.source) as reading,
         ):
             logger.info("extracting: {} to read", show_bytes(reading.total))
             meter.start("extracting", total=reading.total)

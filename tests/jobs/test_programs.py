@@ -138,6 +138,44 @@ def test_the_program_has_ended_for_the_job_when_its_last_line_is_logged() -> Non
     assert len(log) == 1000
 
 
+def test_bytes_come_as_they_are_and_the_files_place_is_shared(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(bytes(range(256)) * 1000)
+    code = "import os, sys; os.write(2, b'remark\\n'); [os.write(1, data) for data in iter(lambda: os.read(0, 999), b'')]"
+    log: list[str] = []
+
+    with (
+        (tmp_path / "in").open("rb") as file,
+        programs.program_bytes([sys.executable, "-c", code], stdin=file.fileno(), log=log.append) as pieces,
+    ):
+        assert b"".join(pieces) == (tmp_path / "in").read_bytes()
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == 256_000
+
+    assert log == ["remark"]
+
+
+async def test_bytes_come_beside_an_event_loop_too(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"\xff\r\n" * 1000)
+    code = "import os; [os.write(1, data) for data in iter(lambda: os.read(0, 999), b'')]"
+
+    with (tmp_path / "in").open("rb") as file:
+        running = programs.async_program_bytes([sys.executable, "-c", code], stdin=file.fileno(), log=print)
+        async with running as pieces:
+            read = [piece async for piece in pieces]
+
+    assert b"".join(read) == b"\xff\r\n" * 1000
+
+
+def test_leaving_while_bytes_are_awaited_leaves_no_process() -> None:
+    code = "import os, time; os.write(1, str(os.getpid()).encode()); time.sleep(1000)"
+
+    with Path(os.devnull).open("rb") as file:
+        running = programs.program_bytes([sys.executable, "-c", code], stdin=file.fileno(), log=print)
+        with running as pieces:
+            pid = int(next(pieces))
+
+    assert gone(pid)
+
+
 def test_standard_input_is_empty() -> None:
     with python("import sys; print(repr(sys.stdin.read()))") as lines:
         assert list(lines) == ["''"]
