@@ -9,6 +9,7 @@ import pytest
 
 from heavyjobs.jobs import Copy, Progress
 from heavyjobs.jobs.copy import Copied
+from heavyjobs.jobs.copy_far import Done as Kept
 from heavyjobs.jobs.copy_here import Verify
 from heavyjobs.jobs.trouble import Refused, SourceMissing, TargetTaken, TargetUnusable, Trouble
 from heavyjobs.locations import Locations
@@ -196,3 +197,34 @@ def test_no_password_is_in_anything_that_people_read(here: Path, bucket: Bucket)
 def test_overwrite_of_stored_jobs_may_still_be_a_yes_or_no() -> None:
     assert Copy.model_validate({"source": "/a", "target": "/b", "overwrite": True}).overwrite == "overwrite"
     assert Copy.model_validate({"source": "/a", "target": "/b", "overwrite": False}).overwrite == "error"
+
+
+@pytest.mark.parametrize("key", ["a", "tree"])
+def test_a_download_that_died_after_it_was_published_is_found_to_be_done(
+    here: Path, fleet: Locations, bucket: Bucket, key: str
+) -> None:
+    bucket.put("pre/fix/a", LARGE)
+    bucket.put("pre/fix/tree/b", LARGE)
+    first = copy(f"s3:{key}", "here:new", fleet, part_size=PART)
+    before = (here / "new").stat()
+
+    job = Copy(source=f"s3:{key}", target="here:new", part_size=PART)
+    again = run_inline(job, locations=fleet, checkpoint=Kept.model_validate_json(first.checkpoints[-1]), attempt=2)
+
+    assert again.result == first.result
+    assert (here / "new").stat().st_ino == before.st_ino
+    assert not [name for name in listing(here) if name.startswith(".")]
+
+
+def test_what_another_put_in_its_place_is_not_taken_for_a_finished_download(
+    here: Path, fleet: Locations, bucket: Bucket
+) -> None:
+    bucket.put("pre/fix/a", LARGE)
+    first = copy("s3:a", "here:new", fleet, part_size=PART)
+    (here / "new").write_bytes(b"another's")
+
+    job = Copy(source="s3:a", target="here:new", part_size=PART)
+    again = run_inline(job, locations=fleet, checkpoint=Kept.model_validate_json(first.checkpoints[-1]), attempt=2)
+
+    assert isinstance(again.error, TargetTaken)
+    assert (here / "new").read_bytes() == b"another's"
