@@ -148,7 +148,7 @@ def test_nothing_is_written_through_a_symlink(tmp_path: Path) -> None:
 
 def test_bombs_are_stopped_by_what_they_become(tmp_path: Path) -> None:
     bomb = seven_zip(tmp_path / "a.7z", {"zeros": bytes(50 << 20)})
-    many = seven_zip(tmp_path / "b.7z", {str(number): b"1" for number in range(10, 30)})
+    many = seven_zip(tmp_path / "b.7z", {str(number): b"1" for number in range(10, 22)})
 
     by_bytes, _ = refused_without_trace(tmp_path, lambda: extract(bomb, tmp_path / "out", max_bytes="20MiB"))
     by_members, _ = refused_without_trace(tmp_path, lambda: extract(many, tmp_path / "out", max_members=10))
