@@ -17,6 +17,7 @@ from heavyjobs.jobs.codecs import Format, writing
 from heavyjobs.jobs.members import Data, Member, Sort
 from heavyjobs.jobs.places import CHUNK_BYTES
 from heavyjobs.jobs.read_zip import EXTENDED_TIME
+from heavyjobs.jobs.tar_headers import Header, written
 from heavyjobs.jobs.trouble import Refused, shown, stop
 
 _TAR_TYPES: Final = {
@@ -72,6 +73,13 @@ class TarWriter:
         self._written = 0
 
     def add(self, member: Member, data: Data | None) -> None:
+        header = Header(member.name, _TAR_TYPES[member.sort], member.mode, member.size, member.mtime_ns, member.link)
+        self._write(written(header) or self._rare(member))
+        if data is not None:
+            self._copy(data, member.size)
+
+    def _rare(self, member: Member) -> bytes:
+        """A header as `tarfile` writes it, with all that may be needed."""
         info = tarfile.TarInfo(member.name)
         info.type = _TAR_TYPES[member.sort]
         info.size = member.size
@@ -80,9 +88,7 @@ class TarWriter:
             info.pax_headers = {"mtime": f"{info.mtime}.{fraction:09}"}
         info.mode = member.mode
         info.linkname = member.link
-        self._write(info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
-        if data is not None:
-            self._copy(data, member.size)
+        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
     def end(self) -> None:
         """Write the end mark, and fill the record up as tar(1) does."""
