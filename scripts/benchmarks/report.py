@@ -31,26 +31,37 @@ class Figure:
 
 @dataclass(slots=True)
 class Report:
-    """One part's figures on one store."""
+    """One part's figures on one store.
+
+    Attributes:
+        aloud: whether each is printed as soon as it is measured, and not only in the table.
+    """
 
     title: str
     figures: list[Figure] = field(default_factory=list[Figure])
+    aloud: bool = False
+
+    def _add(self, figure: Figure) -> None:
+        self.figures.append(figure)
+        if self.aloud:
+            against = f"  {figure.target}  {_mark(figure)}" if figure.target else ""
+            console.print(f"[dim]measured[/]  {figure.what}: {figure.shown}{against}", soft_wrap=True)
 
     def note(self, what: str, shown: str) -> None:
         """A figure without a target."""
-        self.figures.append(Figure(what, shown))
+        self._add(Figure(what, shown))
 
     def at_most(self, what: str, value: float, most: float, unit: str = "", *, remark: str = "") -> None:
         unit = f" {unit}" if unit else ""
-        self.figures.append(Figure(what, f"{value:,.3g}{unit}", f"≤ {most:,.3g}{unit}", value <= most, remark))
+        self._add(Figure(what, f"{value:,.3g}{unit}", f"≤ {most:,.3g}{unit}", value <= most, remark))
 
     def at_least(self, what: str, value: float, least: float, unit: str = "") -> None:
         unit = f" {unit}" if unit else ""
-        self.figures.append(Figure(what, f"{value:,.3g}{unit}", f"≥ {least:,.3g}{unit}", value >= least))
+        self._add(Figure(what, f"{value:,.3g}{unit}", f"≥ {least:,.3g}{unit}", value >= least))
 
     def true(self, what: str, shown: str, *, good: bool) -> None:
         """A figure that is as it must be, or not."""
-        self.figures.append(Figure(what, shown, "yes", good))
+        self._add(Figure(what, shown, "yes", good))
 
     def show(self) -> None:
         table = Table(
