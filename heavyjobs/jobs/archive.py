@@ -156,7 +156,7 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
                     names[member.name] = names.get(member.link, member.link)
                     links.setdefault(names[member.name], []).append(member)
                 else:
-                    new.add(member, data, lambda _: new.meter.at(reading.position()))
+                    new.add(member, data, lambda _: new.meter.follow(reading.position))
         return links
 
     def _copy_linked(
@@ -172,7 +172,7 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
                         copy_data(data, file)
                     for link in links.pop(member.name):
                         with scratch.open("rb") as file:
-                            new.add(replace(member, name=link.name), file, lambda _: new.meter.at(reading.position()))
+                            new.add(replace(member, name=link.name), file, lambda _: new.meter.follow(reading.position))
         if links:
             what = f"a hard link to {shown(next(iter(links)))!r}, which is not a file in the archive"
             stop(Unreadable, what, where=self.source, would_do="use a tar format for the target, which can hold it")

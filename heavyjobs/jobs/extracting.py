@@ -87,7 +87,7 @@ class Extraction:
         """Write all files, and make all folders."""
 
         def tick() -> None:
-            meter.at(reading.position())
+            meter.follow(reading.position)
 
         for number, (member, data) in enumerate(reading.members):
             self.read = number + 1
@@ -104,6 +104,7 @@ class Extraction:
                 self._unkept_members += 1
                 if self._is_due():
                     self._keep_at(number + 1, 0)
+        meter.at(reading.position())
 
     def finish(self) -> None:
         """Make the links, and give the folders their permissions and times."""
@@ -145,6 +146,8 @@ class Extraction:
         done, offset = self._done
         if number < done and self._is_there(member, tick):
             return
+        if member.sparse:  # its holes cost the archive nothing, and us hours until they are too many
+            self._check_bytes(self.bytes + member.size)
         digest = hashlib.sha256()
         part = self._folder.reopen(member.name, "r+b") if number == done and offset else None
         if part is None or not self._pass_over(part, data, offset, digest.update):
@@ -157,11 +160,11 @@ class Extraction:
                 digest.update(chunk)
                 offset += len(chunk)
                 self._unkept_bytes += len(chunk)
-                tick()
                 if number >= done and self._unkept_bytes >= INTERVAL_BYTES:
                     self._keep_at(number, offset)
                 if offset >= member.size:
                     break
+                tick()
             keep_metadata(file.fileno(), mode=member.mode, mtime_ns=member.mtime_ns)
         self.digests[member.name] = digest.digest()
         tick()
@@ -212,7 +215,10 @@ class Extraction:
     def _count(self, amount: int) -> None:
         """Take account of bytes before they are written."""
         self.bytes += amount
-        if fault := self._limits.bytes_fault(self.bytes):
+        self._check_bytes(self.bytes)
+
+    def _check_bytes(self, written: int) -> None:
+        if fault := self._limits.bytes_fault(written):
             stop(Refused, fault, where=self._where, would_do="set max_bytes or max_ratio higher, if you trust it")
 
     def _is_due(self) -> bool:

@@ -69,7 +69,9 @@ def safe_name(raw: str, *, archive: str) -> str:
     fault = name_fault(raw)
     if fault:
         stop(Refused, f"the member {shown(raw)!r} {fault}", where=archive, would_do="make the archive again without it")
-    return "/".join(part for part in raw.split("/") if part not in {"", "."})
+    if "//" in raw or "./" in raw or raw[-1] in "/.":
+        return "/".join(part for part in raw.split("/") if part not in {"", "."})
+    return raw
 
 
 def name_fault(raw: str) -> str | None:
@@ -78,7 +80,7 @@ def name_fault(raw: str) -> str | None:
         return "has no name"
     if raw.startswith(("/", "\\")) or _DRIVE.match(raw):
         return "has an absolute name"
-    if ".." in _SEPARATORS.split(raw):
+    if ".." in raw and ".." in _SEPARATORS.split(raw):
         return "has a name with .."
     if "\0" in raw:
         return "has a name with NUL"

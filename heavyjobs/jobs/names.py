@@ -36,7 +36,7 @@ class Names:
 
         A folder may come as often as it likes.
         """
-        if len(name) > self._max_bytes or len(os.fsencode(name)) > self._max_bytes:
+        if len(name) > self._max_bytes or (not name.isascii() and len(os.fsencode(name)) > self._max_bytes):
             return "has too long a name for the place of the folder"
         inside, _, _ = name.rpartition("/")
         if inside != self._entered:

@@ -19,6 +19,7 @@ from heavyjobs.shielding import Shield, surely
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE
 _FOLDER_MODE: Final = 0o755
 _MODES: Final = 0o755
 """The permissions that are kept: no setuid, setgid or sticky, and others never write."""
@@ -58,7 +59,7 @@ class NewFolder:
     def create(self, name: str) -> FileIO:
         """A new file to write to; its permissions come with `keep_metadata`."""
         folder, last = self._place(name)
-        return FileIO(last, "xb", opener=lambda path, flags: os.open(path, flags | _FILE, 0o600, dir_fd=folder))
+        return FileIO(os.open(last, _NEW, 0o600, dir_fd=folder), "wb")
 
     def reopen(self, name: str, mode: str) -> FileIO | None:
         """A regular file that an earlier invocation made; None where there is none that can be opened."""

@@ -82,7 +82,7 @@ def check_other(source: Path, target: Path, *, where: str) -> None:
         stop(Refused, "is the source, which would be lost", where=where, would_do="use another target")
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path | str) -> BinaryIO:
     """Open a regular file to read, neither through a symlink nor waiting for a FIFO's writer.
 
     Raises:

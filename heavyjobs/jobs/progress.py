@@ -71,6 +71,11 @@ class Meter:
         if now - self._reported >= REPORT_SECONDS:
             self._show(now)
 
+    def follow(self, position: Callable[[], float]) -> None:
+        """Ask how much is done, where it is time to report it."""
+        if self._clock() - self._reported >= REPORT_SECONDS:
+            self.at(position())
+
     def item(self, name: str) -> None:
         """This is being worked on; shown with the next report."""
         self._item = name

@@ -1,39 +1,33 @@
 """A tar stream as members, never going back.
 
-`tarfile` parses the headers. It takes a header that is cut off or damaged in the middle of an archive for its end, so the end
-is checked here: a block of zeros, and nothing but zeros after it.
+`tarfile` parses the headers, but for the most common ones (`tar_headers.py`). It takes a header that is cut off or damaged in
+the middle of an archive for its end, so the end is checked here: a block of zeros, and nothing but zeros after it.
 """
 
 from __future__ import annotations
 
 import struct
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import IO, BinaryIO, Final, Self, cast
-
-from typing_extensions import override
+from typing import IO, BinaryIO, Final, NoReturn, cast
 
 from heavyjobs.jobs.members import Data, Member, Sort, safe_name
-from heavyjobs.jobs.places import CHUNK_BYTES
+from heavyjobs.jobs.tar_headers import BLOCK, EXTENDED_MAX_BYTES, IGNORED, Header, extended, header_in
+from heavyjobs.jobs.tar_stream import AGAIN, PlainData, TarStream, truncated
 from heavyjobs.jobs.trouble import Refused, Unreadable, shown, stop
 
-HEADER_MAX_BYTES: Final = 16 << 20
-"""Of one header's extensions (long names, attributes): a hostile one would fill the memory."""
 TIME_MAX: Final = float(1 << 40)
-AGAIN: Final = "fetch or make the archive again"
 
-_SORTS: Final = {tarfile.DIRTYPE: Sort.FOLDER, tarfile.SYMTYPE: Sort.SYMLINK, tarfile.LNKTYPE: Sort.HARDLINK}
-_HEADER: Final = struct.Struct("100s8s16x12s12s8sc100s80x8x155s12x")
-_COMMON: Final = {
-    tarfile.REGTYPE,
-    tarfile.AREGTYPE,
-    tarfile.DIRTYPE,
-    tarfile.SYMTYPE,
-    tarfile.LNKTYPE,
-    tarfile.XHDTYPE,
+_SORTS: Final = {
+    tarfile.REGTYPE: Sort.FILE,
+    tarfile.AREGTYPE: Sort.FILE,
+    tarfile.DIRTYPE: Sort.FOLDER,
+    tarfile.SYMTYPE: Sort.SYMLINK,
+    tarfile.LNKTYPE: Sort.HARDLINK,
 }
-_END: Final = bytes(tarfile.BLOCKSIZE)
+_CONFUSED: Final = (tarfile.TarError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, struct.error)
+"""What `tarfile` raises over headers that nobody made in good faith."""
 
 
 def tar_members(stream: BinaryIO, *, where: str) -> Iterator[tuple[Member, Data | None]]:
@@ -42,107 +36,106 @@ def tar_members(stream: BinaryIO, *, where: str) -> Iterator[tuple[Member, Data 
     Raises:
         Stopped: Unreadable, for what is no tar, damaged or truncated; Refused, for an unsafe name or a device.
     """
-    forward = _Forward(stream, where)
-    try:
-        with _Tar(fileobj=cast("BinaryIO", forward), encoding="utf-8", errors="surrogateescape") as tar:
-            while (info := tar.next()) is not None:
-                tar.members.clear()  # they would grow with the archive
-                forward.check_headers(tar.pax_headers)
-                yield from _member(tar, info, where)
-    except RecursionError:  # tarfile calls itself for each of them
-        stop(Refused, "hundreds of headers for one member", where=where, would_do=AGAIN)
-    except tarfile.TarError as error:
-        stop(Unreadable, f"is no archive that is known here, or a damaged one: {error}", where=where, would_do=AGAIN)
+    forward = TarStream(stream, archive=where)
+    tar = _opened(forward)
+    while True:
+        member: Member | None
+        if (header := _common(tar, forward)) is not None:
+            member, data = _plain(tar, header, forward)
+        elif (info := _any(tar, forward)) is not None:
+            member, data = _member(tar, info, forward)
+        else:
+            break
+        if member.name:  # else the folder that was packed, as ./
+            yield member, data
     forward.check_end()
 
 
-class _Info(tarfile.TarInfo):
-    """Headers of the common sort, three times as fast as `tarfile` reads them; it still reads all others.
-
-    Whose a member is and which device it is are not looked at.
-    """
-
-    @override
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        try:
-            fields = _HEADER.unpack(buf)
-            mode, size, mtime, checksum = (int(field.rstrip(b" \0"), 8) for field in fields[1:5])
-        except (ValueError, struct.error):
-            return super().frombuf(buf, encoding, errors)
-        if checksum != sum(buf) - sum(buf[148:156]) + 8 * 0x20 or fields[5] not in _COMMON or fields[7][0]:
-            return super().frombuf(buf, encoding, errors)
-        info = cls(_text(fields[0], encoding, errors))
-        info.mode, info.size, info.mtime, info.type = mode, size, mtime, fields[5]
-        info.linkname = _text(fields[6], encoding, errors)
-        if info.type == tarfile.AREGTYPE and info.name.endswith("/"):
-            info.type = tarfile.DIRTYPE
-        if info.type == tarfile.DIRTYPE:
-            info.name = info.name.rstrip("/")
-        return info
-
-
-def _text(field: bytes, encoding: str, errors: str) -> str:
-    return field.partition(b"\0")[0].decode(encoding, errors)
-
-
 class _Tar(tarfile.TarFile):
-    tarinfo = _Info
     members: list[tarfile.TarInfo]  # missing in typeshed
+    firstmember: tarfile.TarInfo | None
 
 
-class _Forward:
-    """What `tarfile` needs of a file, on a stream that cannot seek: it only ever skips ahead."""
-
-    def __init__(self, stream: BinaryIO, where: str) -> None:
-        self._stream: Final = stream
-        self._where: Final = where
-        self._position = 0
-        self._last = b""
-
-    def read(self, size: int) -> bytes:
-        if size > HEADER_MAX_BYTES:
-            stop(Refused, f"a header of {size} bytes", where=self._at(), would_do=AGAIN)
-        self._last = self._stream.read(size)
-        self._position += len(self._last)
-        return self._last
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, position: int) -> None:
-        while self._position < position and self.read(min(position - self._position, CHUNK_BYTES)):
-            pass
-
-    def check_headers(self, kept: Mapping[str, str]) -> None:
-        """Make sure that what is kept for all members that follow does not grow with the archive."""
-        if kept and sum(len(key) + len(value) for key, value in kept.items()) > HEADER_MAX_BYTES:
-            stop(Refused, "global headers that would fill the memory", where=self._at(), would_do=AGAIN)
-
-    def check_end(self) -> None:
-        """Make sure that the archive ended by its own word, and that nothing follows.
-
-        Raises:
-            Stopped: Unreadable.
-        """
-        if self._last != _END:
-            stop(Unreadable, "is truncated or damaged: no end mark", where=self._at(), would_do=AGAIN)
-        while data := self.read(CHUNK_BYTES):
-            if data.count(0) != len(data):
-                stop(
-                    Unreadable, "more data after the end of the archive", where=self._at(), would_do="split it, or remove them"
-                )
-
-    def _at(self) -> str:
-        return f"{self._where}, at byte {self._position} of the tar"
+def _opened(forward: TarStream) -> _Tar:
+    """`tarfile` at work, which has read the first header."""
+    try:
+        return _Tar(fileobj=cast("BinaryIO", forward), encoding="utf-8", errors="surrogateescape")
+    except (*_CONFUSED, RecursionError) as error:
+        _confused(error, forward)
 
 
-def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, where: str) -> Iterator[tuple[Member, Data | None]]:
-    sort = _sort(info, where)
-    name = safe_name(info.name, archive=where)
-    if not name:  # the folder that was packed, as ./
-        return
-    link = safe_name(info.linkname, archive=where) if sort is Sort.HARDLINK else info.linkname if sort is Sort.SYMLINK else ""
+def _common(tar: _Tar, forward: TarStream) -> Header | None:
+    """The next header, where it is of the common sort; else it is still to be read."""
+    if tar.firstmember is not None or (tar.pax_headers and tar.pax_headers.keys() - IGNORED):
+        return None
+    _skip_to(tar.offset, forward)
+    block = forward.read(BLOCK)
+    header = header_in(block)
+    if header is not None and header.kind == tarfile.XHDTYPE:
+        header, block = _with_records(header, block, forward)
+    if header is None:
+        forward.put_back(block)
+    return header
+
+
+def _with_records(front: Header, block: bytes, forward: TarStream) -> tuple[Header | None, bytes]:
+    """The header behind an extended one, where both are common, and all that was read."""
+    if front.size > EXTENDED_MAX_BYTES:
+        return None, block
+    padding = -front.size % BLOCK
+    records = forward.read(front.size)
+    rest = forward.read(padding + BLOCK)
+    header = header_in(rest[padding:])
+    if rest[:padding].count(0) != padding:  # some releases of `tarfile` take it for more records
+        stop(Unreadable, "a header that goes on behind its end", where=forward.here(), would_do=AGAIN)
+    if header is None or header.kind == tarfile.XHDTYPE:
+        return None, block + records + rest
+    return extended(header, records), block + records + rest
+
+
+def _any(tar: _Tar, forward: TarStream) -> tarfile.TarInfo | None:
+    """The next header, whatever it is; None at the end."""
+    if tar.firstmember is None:
+        _skip_to(tar.offset, forward)
+        tar.offset = forward.tell()
+    try:
+        info = tar.next()
+    except (*_CONFUSED, RecursionError) as error:
+        _confused(error, forward)
+    tar.members.clear()  # they would grow with the archive
+    forward.check_kept(tar.pax_headers)
+    return info
+
+
+def _skip_to(position: int, forward: TarStream) -> None:
+    try:
+        forward.skip_to(position)
+    except tarfile.ReadError as error:
+        _confused(error, forward)
+
+
+def _confused(error: Exception, forward: TarStream) -> NoReturn:
+    if isinstance(error, RecursionError):  # tarfile calls itself for each of them
+        stop(Refused, "hundreds of headers for one member", where=forward.archive, would_do=AGAIN)
+    what = f"is no archive that is known here, or a damaged one: {error}"
+    stop(Unreadable, what, where=forward.archive, would_do=AGAIN)
+
+
+def _plain(tar: _Tar, header: Header, forward: TarStream) -> tuple[Member, Data | None]:
+    sort = _SORTS[header.kind]
+    size = header.size if sort is Sort.FILE else 0
+    name, link = _names(header.name, header.link, sort, forward)
+    tar.offset = forward.tell() + size + -size % BLOCK
+    mode = header.mode & 0o7777
+    member = Member(name=name, sort=sort, size=size, mtime_ns=header.mtime_ns, mode=mode, link=link)
+    return member, PlainData(forward, size, name) if sort is Sort.FILE else None
+
+
+def _member(tar: _Tar, info: tarfile.TarInfo, forward: TarStream) -> tuple[Member, Data | None]:
+    sort = _sort(info, forward.archive)
+    name, link = _names(info.name, info.linkname, sort, forward)
+    if fault := _size_fault(tar, info):
+        stop(Unreadable, f"{shown(name)!r} {fault}", where=forward.archive, would_do=AGAIN)
     member = Member(
         name=name,
         sort=sort,
@@ -152,22 +145,49 @@ def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, where: str) -> Iterator
         link=link,
         sparse=info.issparse(),
     )
-    file = tar.extractfile(info) if sort is Sort.FILE else None
-    yield member, None if file is None else _Checked(file, f"{where}, member {shown(name)!r}")
+    if sort is not Sort.FILE:
+        return member, None
+    file = tar.extractfile(info) if info.issparse() else None
+    return member, PlainData(forward, info.size, name) if file is None else _SparseData(file, forward, name)
 
 
-class _Checked:
-    """The bytes of a member; an archive that ends within them stops the job."""
+def _names(name: str, link: str, sort: Sort, forward: TarStream) -> tuple[str, str]:
+    name = safe_name(name, archive=forward.archive)
+    if sort is Sort.HARDLINK:
+        return name, safe_name(link, archive=forward.archive)
+    return name, link if sort is Sort.SYMLINK else ""
 
-    def __init__(self, file: IO[bytes], where: str) -> None:
+
+def _size_fault(tar: _Tar, info: tarfile.TarInfo) -> str | None:
+    """What is wrong with the bytes that a member says it has, which `tarfile` would read somewhere else, or for ever."""
+    if info.size < 0 or tar.offset < info.offset_data:
+        return "has fewer bytes than none"
+    end = stored = 0
+    for offset, size in cast("list[tuple[int, int]]", getattr(info, "sparse", None) or ()):
+        if (offset, size) == (0, 0):
+            continue  # a place in the map that is not used
+        if offset < end or size < 0:
+            return "has a map of its holes that goes back"
+        end, stored = offset + size, stored + size
+    if end > info.size or stored > tar.offset - info.offset_data:
+        return "has a map of its holes that leads out of it"
+    return None
+
+
+class _SparseData:
+    """The bytes of a sparse file; an archive that ends within them stops the job."""
+
+    def __init__(self, file: IO[bytes], forward: TarStream, name: str) -> None:
         self._file: Final = file
-        self._where: Final = where
+        self._forward: Final = forward
+        self._name: Final = name
 
     def read(self, size: int, /) -> bytes:
         try:
-            return self._file.read(size)
+            with self._forward.data():
+                return self._file.read(size)
         except tarfile.ReadError:
-            stop(Unreadable, "is truncated", where=self._where, would_do=AGAIN)
+            truncated(self._forward, self._name)
 
 
 def _mtime_ns(info: tarfile.TarInfo) -> int:

@@ -16,6 +16,7 @@ from heavyjobs.jobs.members import Data, Member, Sort, name_fault, safe_name
 from heavyjobs.jobs.trouble import Refused, Unreadable, shown, stop
 from heavyjobs.jobs.zip_end import read_end
 from heavyjobs.jobs.zip_headers import DIRECTORY_MAX_BYTES, check_headers
+from heavyjobs.jobs.zip_names import fields, name_of
 
 LINK_MAX_BYTES: Final = 64 << 10
 AGAIN: Final = "fetch or make the archive again"
@@ -23,7 +24,6 @@ EXTENDED_TIME: Final = 0x5455
 """The extra field that holds seconds in UTC (Info-ZIP, appnote 4.5); the header itself has two-second steps of no zone."""
 
 _ENCRYPTED: Final = 0x1
-_UTF8: Final = 0x800
 _UNIX: Final = 3
 
 
@@ -78,7 +78,7 @@ class ZipMembers:
             sort, raw = _sort(info, self._where), info.orig_filename
             if "\0" in raw:  # zipfile cuts the name off there
                 stop(Refused, f"the member {shown(raw)!r} {name_fault(raw)}", where=self._where, would_do=AGAIN)
-            if name := safe_name(_name(info, info.filename), archive=self._where):
+            if name := safe_name(name_of(info), archive=self._where):
                 yield from self._member(info, name, sort)
 
     def _member(self, info: zipfile.ZipInfo, name: str, sort: Sort) -> Iterator[tuple[Member, Data | None]]:
@@ -147,21 +147,11 @@ def _sort(info: zipfile.ZipInfo, where: str) -> Sort:
     return Sort.FILE
 
 
-def _name(info: zipfile.ZipInfo, raw: str) -> str:
-    """The name as the system had it that made the archive: on Unix bytes, which `zipfile` reads as those of DOS."""
-    if info.create_system != _UNIX or info.flag_bits & _UTF8 or raw.isascii():
-        return raw
-    return raw.encode("cp437").decode(errors="surrogateescape")
-
-
 def _mtime(info: zipfile.ZipInfo) -> int:
     """Seconds since 1970: of the extended time where there is one, else the header's, taken for UTC."""
-    extra = info.extra
-    while len(extra) >= 4:
-        tag, length = struct.unpack_from("<HH", extra)
-        if tag == EXTENDED_TIME and length >= 5 and len(extra) >= 9 and extra[4] & 1:
-            return int(struct.unpack_from("<i", extra, 5)[0])
-        extra = extra[4 + length :]
+    for tag, field in fields(info.extra):
+        if tag == EXTENDED_TIME and len(field) >= 5 and field[0] & 1:
+            return int(struct.unpack_from("<i", field, 1)[0])
     try:
         return timegm((*info.date_time, 0, 0, 0))
     except ValueError:

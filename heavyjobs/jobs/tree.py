@@ -50,6 +50,7 @@ class Tree:
         self._root: Final = root
         self._name: Final = name
         self._without: Final = frozenset(without)
+        self._names_without: Final = frozenset(path.name for path in self._without)
         self._exclude: Final = tuple(exclude)
         self._hardlinks: Final = hardlinks
         self.skipped = 0
@@ -88,24 +89,27 @@ class Tree:
                 self.skipped += 1
                 logger.warning("left out {}: neither file, folder nor link", shown(name))
 
-    def _entries(self) -> Iterator[tuple[str, Path, os.stat_result]]:
-        waiting = [(self._name, self._root, _look(self._root, follow=True))]
+    def _entries(self) -> Iterator[tuple[str, str, os.stat_result]]:
+        waiting = [(self._name, str(self._root), _look(str(self._root), follow=True))]
         while waiting:
             name, path, status = waiting.pop()
             yield name, path, status
             if stat.S_ISDIR(status.st_mode):
                 inside = [child for child in _names(path) if self._wanted(path, child)]
+                folder = path.removesuffix("/")
                 prefix = f"{name}/" if name else ""
-                waiting += [(prefix + child, path / child, _look(path / child, follow=False)) for child in inside]
+                waiting += [(prefix + child, f"{folder}/{child}", _look(f"{folder}/{child}", follow=False)) for child in inside]
 
-    def _wanted(self, folder: Path, name: str) -> bool:
-        return folder / name not in self._without and not any(fnmatchcase(name, pattern) for pattern in self._exclude)
+    def _wanted(self, folder: str, name: str) -> bool:
+        if self._without and name in self._names_without and Path(folder, name) in self._without:
+            return False
+        return not (self._exclude and any(fnmatchcase(name, pattern) for pattern in self._exclude))
 
 
 class _Unchanging:
     """Reads a file up to the size it had when it was opened, and makes sure that it is still the same at the end."""
 
-    def __init__(self, file: BinaryIO, status: os.stat_result, path: Path) -> None:
+    def __init__(self, file: BinaryIO, status: os.stat_result, path: str) -> None:
         self._file: Final = file
         self._status: Final = status
         self._path: Final = path
@@ -124,13 +128,13 @@ class _Unchanging:
             stop(SourceChanged, "changed while it was read", where=self._path, would_do="try again when nobody writes to it")
 
 
-def _file(name: str, path: Path) -> Iterator[tuple[Member, Data]]:
+def _file(name: str, path: str) -> Iterator[tuple[Member, Data]]:
     with _opened(path) as file:
         status = os.fstat(file.fileno())
         yield _member(name, Sort.FILE, status), _Unchanging(file, status, path)
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: str) -> BinaryIO:
     try:
         return open_regular(path)
     except PermissionError:
@@ -139,7 +143,7 @@ def _opened(path: Path) -> BinaryIO:
         _gone(path)
 
 
-def _names(path: Path) -> list[str]:
+def _names(path: str) -> list[str]:
     """What is in a folder, last name first, as a stack wants it."""
     try:
         with os.scandir(path) as entries:
@@ -150,21 +154,21 @@ def _names(path: Path) -> list[str]:
         _gone(path)
 
 
-def _look(path: Path, *, follow: bool) -> os.stat_result:
+def _look(path: str, *, follow: bool) -> os.stat_result:
     try:
-        return path.stat(follow_symlinks=follow)
+        return os.stat(path) if follow else os.lstat(path)  # noqa: PTH116 - a Path for each of thousands takes longer
     except FileNotFoundError:
         _gone(path)
 
 
-def _link(path: Path) -> str:
+def _link(path: str) -> str:
     try:
-        return str(path.readlink())
+        return os.readlink(path)  # noqa: PTH115 - as above
     except OSError:
         _gone(path)
 
 
-def _gone(path: Path) -> NoReturn:
+def _gone(path: str) -> NoReturn:
     stop(SourceChanged, "went away while the folder was read", where=path, would_do="try again when nobody writes to it")
 
 

@@ -158,7 +158,10 @@ def stop(kind: Callable[..., AnyTrouble], what: str, *, where: str | Path, would
 
 def shown(name: str | Path) -> str:
     """A name as it can be stored, logged and read by people: on one line, without control characters, not too long."""
-    text = visible(str(name))
+    text = str(name)
+    if len(text) <= SHOWN_MAX_CHARS and text.isascii() and text.isprintable():
+        return text  # nearly all
+    text = visible(text)
     if len(text) > SHOWN_MAX_CHARS:
         text = f"{text[: SHOWN_MAX_CHARS // 2]}…{text[-SHOWN_MAX_CHARS // 2 :]}"
     return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

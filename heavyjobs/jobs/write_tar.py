@@ -8,6 +8,7 @@ from typing import Final
 from heavyjobs.jobs.codecs import Compressed
 from heavyjobs.jobs.members import Data, Member, Sort
 from heavyjobs.jobs.places import CHUNK_BYTES
+from heavyjobs.jobs.tar_headers import Header, written
 
 _TYPES: Final = {
     Sort.FILE: tarfile.REGTYPE,
@@ -54,6 +55,12 @@ class TarWriter:
 
 
 def _header(member: Member) -> bytes:
+    common = Header(member.name, _TYPES[member.sort], member.mode, member.size, member.mtime_ns, member.link)
+    return written(common) or _rare(member)
+
+
+def _rare(member: Member) -> bytes:
+    """A header as `tarfile` writes it, with all that may be needed."""
     info = tarfile.TarInfo(member.name)
     info.type = _TYPES[member.sort]
     info.size = member.size

@@ -14,6 +14,8 @@ import zipfile
 from collections.abc import Callable
 from typing import BinaryIO, Final, NoReturn
 
+from heavyjobs.jobs.zip_names import name_bytes, names_fault
+
 DICTIONARY_MAX_BYTES: Final = 128 << 20
 """What a member compressed with LZMA may make us allocate; the directory has no say in it."""
 
@@ -27,7 +29,6 @@ _LOCAL_MARK: Final = b"PK\3\4"
 _LOCAL_HEADER: Final = struct.Struct("<4sHHHHHIIIHH")
 _LZMA_PROPERTIES_BYTES: Final = 9
 _ENCRYPTED: Final = 0x1
-_UTF8: Final = 0x800
 _SIZES_FOLLOW: Final = 0x8
 _IN_EXTRA: Final = 0xFFFFFFFF
 """Instead of a size: it stands in the zip64 field."""
@@ -65,7 +66,7 @@ def _between(file: BinaryIO, end: int, start: int) -> str | None:
 
 def _end_of(info: zipfile.ZipInfo, file: BinaryIO, fault: Fault) -> int:
     """Where the data of a member end, whose header says what the directory says."""
-    name = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
+    name = name_bytes(info)
     header = os.pread(file.fileno(), _LOCAL_HEADER.size + len(name), info.header_offset)
     if len(header) < _LOCAL_HEADER.size:
         fault(info, "lies beyond the end of the file")
@@ -74,6 +75,9 @@ def _end_of(info: zipfile.ZipInfo, file: BinaryIO, fault: Fault) -> int:
         fault(info, what)
     if fields[9] != len(name) or header[_LOCAL_HEADER.size :] != name:
         fault(info, "has two names, by its two headers")
+    extra = os.pread(file.fileno(), fields[10], info.header_offset + len(header)) if fields[10] else b""
+    if what := names_fault(info, name, extra):
+        fault(info, what)
     start: int = info.header_offset + _LOCAL_HEADER.size + fields[9] + fields[10]
     if info.compress_type == zipfile.ZIP_LZMA and _dictionary_bytes(file, start) > DICTIONARY_MAX_BYTES:
         fault(info, "needs too much memory to be unpacked")

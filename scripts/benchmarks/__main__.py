@@ -36,6 +36,8 @@ PARTS: Final[dict[str, tuple[str, Part]]] = {
     "restart": ("no-op jobs before and after faults of the database", restart.measure),
 }
 STORES: Final = ("sqlite", "postgres")
+ONCE: Final = {"archives"}
+"""Measured on the first store only, as nearly all of the work is elsewhere."""
 
 
 def main() -> None:
@@ -71,7 +73,7 @@ async def _measure(parts: list[str], stages: list[Stage]) -> tuple[list[Report],
     broken: list[str] = []
     for name in parts:
         title, part = PARTS[name]
-        for stage in stages:
+        for stage in stages[:1] if name in ONCE else stages:
             report = Report(f"{name}, {stage.name}: {title}")
             began = time.monotonic()
             try:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import itertools
 import shutil
 import statistics
-import subprocess
 import sysconfig
+import tarfile
 import time
 import zlib
 from collections import defaultdict
@@ -30,6 +31,7 @@ from heavyjobs.jobs.streams import Codec, Gunzip, gzip_codec
 FILES: Final = 10_000
 LARGE_BYTES: Final = 400 << 20
 ROUNDS: Final = 5
+ROUNDS_QUICK: Final = 3
 READ_BYTES: Final = 128 << 10
 
 Action = Callable[[], Awaitable[object]]
@@ -40,7 +42,12 @@ async def measure(stage: Stage, report: Report) -> None:
     modules = ("benchmarks.jobs", "heavyjobs.jobs")
     async with Client.open(url) as client, stage.coordinator(url, modules=modules):
         await _small_files(stage, report, client)
+        await _converted(stage, report, client)
         await _large_stream(stage, report, client)
+
+
+def _rounds(stage: Stage) -> int:
+    return ROUNDS_QUICK if stage.quick else ROUNDS
 
 
 async def _small_files(stage: Stage, report: Report, client: Client) -> None:
@@ -56,7 +63,7 @@ async def _small_files(stage: Stage, report: Report, client: Client) -> None:
         await _compare(
             report,
             f"extract {FILES:,} files of a {form}",
-            stage.times(ROUNDS),
+            _rounds(stage),
             {
                 "job": partial(_job, client, Extract(source=str(archive), target=str(out))),
                 program.split("&&")[-2].split()[0]: partial(_shell, program),
@@ -66,15 +73,34 @@ async def _small_files(stage: Stage, report: Report, client: Client) -> None:
         )
 
 
+async def _converted(stage: Stage, report: Report, client: Client) -> None:
+    """The small files once more, from one format to another."""
+    archive, target, aside = stage.folder / "files.zip", stage.folder / "files.tar.zst", stage.folder / "aside"
+    program = f"mkdir {aside} && unzip -q {archive} -d {aside} && tar --zstd -cf {target} -C {aside} . && rm -r {aside}"
+    if has_bsdtar := shutil.which("bsdtar"):
+        program = f"bsdtar --zstd -cf {target} @{archive}"
+    await _compare(
+        report,
+        f"zip to tar.zst, {FILES:,} files",
+        _rounds(stage),
+        {
+            "job": lambda: _job(client, Convert(source=str(archive), target=str(target))),
+            "bsdtar" if has_bsdtar else "unzip, tar": partial(_shell, f"{program} && sync -f {target}"),
+        },
+        undo=target.unlink,
+        most=1.2,
+    )
+
+
 async def _large_stream(stage: Stage, report: Report, client: Client) -> None:
     tar, source, target = stage.folder / "large.tar", stage.folder / "large.tar.gz", stage.folder / "large.tar.zst"
-    await asyncio.to_thread(_large_tar, stage.folder / "files", tar)
-    await _shell(f"gzip -k {tar}")
     reader = "pigz" if shutil.which("pigz") else "gzip"
+    await asyncio.to_thread(_large_tar, tar)
+    await _shell(f"{reader} {tar}")
     await _compare(
         report,
         "tar.gz to tar.zst, 400 MB",
-        stage.times(ROUNDS),
+        _rounds(stage),
         {
             "job": lambda: _job(client, Convert(source=str(source), target=str(target))),
             f"{reader} -dc | zstd -T0": lambda: _shell(f"{reader} -dc {source} | zstd -qT0 -o {target} && sync -f {target}"),
@@ -86,7 +112,7 @@ async def _large_stream(stage: Stage, report: Report, client: Client) -> None:
     if importlib.util.find_spec("isal"):
         codecs = {"ISA-L": gzip_codec(), **codecs}
     ways: dict[str, Action] = {name: partial(asyncio.to_thread, _inflate, source, codec) for name, codec in codecs.items()}
-    await _compare(report, "read gzip, 400 MB", stage.times(ROUNDS), ways, undo=lambda: None, most=1 / 2)
+    await _compare(report, "read gzip, 400 MB", _rounds(stage), ways, undo=lambda: None, most=1 / 2)
 
 
 async def _compare(
@@ -138,12 +164,14 @@ def _real_files(folder: Path) -> Path:
     return folder
 
 
-def _large_tar(folder: Path, tar: Path) -> None:
-    """The same files again and again, up to the size."""
-    if tar.exists():
-        return
-    contents = [path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()]
-    with (folder.parent / "large").open("wb") as large:
-        while large.tell() < LARGE_BYTES:
-            large.write(b"".join(contents)[: LARGE_BYTES - large.tell()])
-    subprocess.run(["tar", "-cf", tar, "-C", folder.parent, "large"], check=True)
+def _large_tar(tar: Path) -> None:
+    """The files of this Python and its packages, from the first again where they do not suffice, up to the size."""
+    library = Path(sysconfig.get_path("stdlib"))
+    folders = {library, Path(sysconfig.get_path("purelib"))}
+    real = sorted({path for folder in folders for path in folder.rglob("*") if path.is_file()})
+    with tarfile.open(tar, "w") as opened:
+        for number in itertools.count():
+            for path in real:
+                opened.add(path, f"{number}{path}")
+                if opened.offset >= LARGE_BYTES:
+                    return

@@ -14,6 +14,7 @@ import pytest
 from heavyjobs.jobs import Extract
 from heavyjobs.jobs.trouble import Refused
 from tests.jobs.archives import convert, extract, pack
+from tests.jobs.folders import listing
 from tests.jobs.mortal import run_until
 
 STYLES: Final = [
@@ -115,3 +116,18 @@ def test_a_converted_sparse_file_has_all_its_bytes(tmp_path: Path) -> None:
 
     said = subprocess.run(["unzip", "-p", tmp_path / "b.zip", "sparse"], check=True, capture_output=True).stdout
     assert said == (tmp_path / "sparse").read_bytes()
+
+
+def test_a_sparse_file_may_hold_any_digits(tmp_path: Path) -> None:
+    """What would be a hostile header is nothing but data here."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with (folder / "digits").open("wb") as file:
+        file.seek(1 << 20)
+        file.write(b"1234567890" * 1000)
+        file.truncate(3 << 20)
+    subprocess.run(["tar", "-Scf", tmp_path / "a.tar", "-C", folder, "."], check=True)
+
+    assert extract(tmp_path / "a.tar", tmp_path / "out").error is None
+
+    assert listing(tmp_path / "out") == listing(folder)

@@ -226,7 +226,7 @@ async def test_an_upload_by_fsspec_whose_worker_is_killed_again_and_again_shows_
         with Daemon(tmp_path / "daemon", url, modules=("tests.storage.work",), locations=places) as daemon:
             handle = await client.submit(OftenCopy(source="here:a", target="far:a", part_size=PART, bandwidth=64 << 20))
             shown: list[str] = []
-            for point in random_points():
+            for point in random_points(3):
                 await until(lambda point=point: sum(_sizes(served)) >= point * len(data) // (2 * PARTS))  # type: ignore[misc]
                 for worker in daemon.workers():
                     worker.kill()

@@ -162,8 +162,8 @@ class _Members:
         raw = found.name or ""
         if found.encrypted:
             stop(Unreadable, f"{shown(raw)!r} is encrypted", where=self._where, would_do=DECRYPT)
-        sort = Sort.FILE if found.hardlink is None else Sort.HARDLINK
-        if found.hardlink is None and (sort := _SORTS.get(stat.S_IFMT(found.type))) is None:
+        sort = Sort.HARDLINK if found.hardlink is not None else _SORTS.get(stat.S_IFMT(found.type))
+        if sort is None:
             what = f"{shown(raw)!r} is a device, FIFO or socket"
             stop(Refused, what, where=self._where, would_do="make the archive without it")
         if sort is Sort.FILE and found.size is None:
