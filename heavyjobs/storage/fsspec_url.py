@@ -80,7 +80,11 @@ class Opened:
         """Redirects of a web server are followed by its package: have each address judged."""
         if self.scheme != "webdav":
             return {}
-        return {"event_hooks": {"request": [lambda request: judged(request.url.host, private=self.private)]}}
+
+        def judge(request: Any) -> None:
+            judged(request.url.host, private=self.private)
+
+        return {"event_hooks": {"request": [judge]}}
 
 
 def opened(url: str) -> Opened:
