@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, Field
 
@@ -17,7 +17,7 @@ from heavyjobs.jobs.finished import finish, finished
 from heavyjobs.jobs.landing import newer
 from heavyjobs.jobs.places import source_path, target_path
 from heavyjobs.jobs.policies import Overwrite
-from heavyjobs.jobs.progress import Meter, Progress
+from heavyjobs.jobs.progress import Progress
 from heavyjobs.jobs.trouble import Refused, Trouble, stop, typed
 from heavyjobs.locations import Place
 from heavyjobs.units import size_bytes
@@ -67,9 +67,9 @@ class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
     each object does, and is looked at after it appeared. Of objects the time is kept. `if_newer` compares times, object by
     object; for a tree on this host it is refused.
 
-    Large things move by parts, `parallel` at a time. What is elsewhere goes on from its parts after a crash or a stop: parts
-    that are there are not sent again. What a killed job leaves that is never tried again is unseen: a hidden folder beside the
-    target, which is swept, or an upload that was not completed, which a bucket's lifecycle rule removes.
+    Large things move by parts, `parallel` at a time; on this host inside the kernel, with their holes. After a crash or a stop
+    a copy goes on: parts that are there are not sent again. What a killed job leaves that is never tried again is unseen: a
+    hidden folder beside the target, which is swept, or an upload that was not completed, for a bucket's lifecycle rule.
 
     | what can be wrong | error | tried again |
     | --- | --- | --- |
@@ -78,11 +78,11 @@ class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
     | what was written is not what was read | `OutputWrong` | yes |
     | a place that is not open to jobs; a target inside the source; a name that would escape | `Refused` | no |
     | the target exists, and `overwrite` is `error` | `TargetTaken` | no |
-    | no such folder or bucket to write to, no permission, a name that is too long | `TargetUnusable` | no |
+    | no such folder or bucket to write to, no permission, a name that is too long, no room | `TargetUnusable` | no |
     | a server stalls, resets or answers 5xx: seven times within the job, with growing waits, then | `StorageAway` | yes |
     | a package for that kind of place is missing | `NotInstalled` | yes |
     | sockets, FIFOs, devices | left out, a warning in the log, counted in `skipped` | |
-    | the disk is full, I/O errors | the exception itself | yes |
+    | a disk that is full while something comes from elsewhere, I/O errors | the exception itself | yes |
     """
 
     source: Place
@@ -94,6 +94,7 @@ class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
     bandwidth: Bytes | None = Field(default=None, ge=1 << 10)
 
     config = JobConfig(timeout=None, memory=None)
+    interval_bytes: ClassVar[int] = 64 << 20
 
     def run(self, ctx: Context[Progress, Trouble]) -> Copied:
         with typed(ctx, target=self.target):
@@ -111,10 +112,10 @@ class Copy(Job[Copied, Progress, Trouble], kind="storage.copy"):
         replace = self.overwrite in {"overwrite", "if_newer"}
         target = target_path(ctx.locations, self.target, overwrite=replace, folder=source.is_dir())
         check_apart(source, Path(os.path.realpath(target)), text=self.target)
-        with ctx.output(self.target, replace=replace) as out:
-            here = copy_here(source, self.target, out=out.path, verify=self.verify, meter=Meter(ctx.report))
+        with ctx.output(self.target, replace=replace, resume=True) as out:
+            here = copy_here(ctx, source, self.target, out=out, verify=self.verify, interval_bytes=self.interval_bytes)
             done = self._copied(path=str(target), files=here.files, skipped=here.skipped, bytes_=here.bytes, sha256=here.sha256)
-            finish(ctx, out, done, path=target)
+            finish(ctx, out, done, path=target, kept=here.mark)
         return done
 
     def _replaces(self, source: Path, target: Path) -> bool:

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, NoReturn
 
 from loguru import logger
 
-from heavyjobs.jobs.members import Data, Member, Sort
+from heavyjobs.jobs.members import Member, Sort
 from heavyjobs.jobs.places import open_regular
 from heavyjobs.jobs.trouble import SourceChanged, SourceMissing, shown, stop
 
@@ -66,7 +66,7 @@ class Tree:
         totals.state = state.hexdigest()
         return totals
 
-    def members(self) -> Iterator[tuple[Member, Data | None]]:
+    def members(self) -> Iterator[tuple[Member, Unchanging | None]]:
         """Each member, a folder before what is in it, and the bytes of a file, to be read before the next one is asked for.
 
         Raises:
@@ -106,14 +106,19 @@ class Tree:
         return not (self._exclude and any(fnmatchcase(name, pattern) for pattern in self._exclude))
 
 
-class _Unchanging:
-    """Reads a file up to the size it had when it was opened, and makes sure that it is still the same at the end."""
+class Unchanging:
+    """Reads a file up to the size it had when it was opened, and makes sure that it is still the same at the end.
+
+    Attributes:
+        descriptor: for whoever reads it in another way, and then says `read_elsewhere`.
+    """
 
     def __init__(self, file: BinaryIO, status: os.stat_result, path: str) -> None:
         self._file: Final = file
         self._status: Final = status
         self._path: Final = path
         self._left = status.st_size
+        self.descriptor: Final = file.fileno()
 
     def read(self, size: int, /) -> bytes:
         data = self._file.read(min(size, self._left))
@@ -122,16 +127,25 @@ class _Unchanging:
             self._check()
         return data
 
+    def read_elsewhere(self) -> None:
+        """All of it was read by its descriptor.
+
+        Raises:
+            Stopped: SourceChanged.
+        """
+        self._left = 0
+        self._check()
+
     def _check(self) -> None:
         now = os.fstat(self._file.fileno())
         if self._left or (now.st_size, now.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
             stop(SourceChanged, "changed while it was read", where=self._path, would_do="try again when nobody writes to it")
 
 
-def _file(name: str, path: str) -> Iterator[tuple[Member, Data]]:
+def _file(name: str, path: str) -> Iterator[tuple[Member, Unchanging]]:
     with _opened(path) as file:
         status = os.fstat(file.fileno())
-        yield _member(name, Sort.FILE, status), _Unchanging(file, status, path)
+        yield _member(name, Sort.FILE, status), Unchanging(file, status, path)
 
 
 def _opened(path: str) -> BinaryIO:

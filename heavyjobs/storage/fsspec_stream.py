@@ -132,7 +132,8 @@ class Stream:
 
 def can_move(fs: Any) -> bool:
     """Whether a place moves by itself; else fsspec would copy, which shows what is half copied."""
-    return type(fs).mv is not needed("fsspec", extra="fsspec").AbstractFileSystem.mv
+    own: Any = fs.__class__
+    return own.mv is not needed("fsspec", extra="fsspec").AbstractFileSystem.mv
 
 
 def _move(fs: Any, old: str, new: str, *, replace: bool) -> None:

@@ -1,4 +1,6 @@
-"""Copies to and from an S3-compatible server on loopback, side by side with rclone on the same server.
+"""Copies on this host beside `cp` and a digest program, and to and from an S3-compatible server beside rclone on it.
+
+Each line is printed as soon as it is measured; the works of a line take turns, so that a slow minute is everybody's.
 
 PYTHONPATH=scripts python -m benchmarks.storage --megabytes 1000 --rounds 3
 """
@@ -15,14 +17,17 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from benchmarks.report import console
 from heavyjobs.jobs import Copy
 from heavyjobs.locations import Locations
 from heavyjobs.testing.inline import run_inline
+
+Works: TypeAlias = dict[str, Callable[[], object]]
 
 KEYS: Final = ("reader", "hush")
 BUCKET: Final = "bench"
@@ -37,18 +42,26 @@ def main() -> None:
         folder = Path(name)
         _fill(folder / "here/source", given.megabytes)
         works = _works(folder, endpoint)
-        taken: dict[str, list[float]] = {title: [] for title in works}
-        for _ in range(given.rounds + 1):  # the first round warms up
-            for title, work in works.items():
-                taken[title].append(_timed(work))
-        for title, seconds in taken.items():
-            middle = statistics.median(seconds[1:])
-            console.print(
-                f"{title:<44} {middle:6.2f} s  {given.megabytes / middle:6.0f} MB/s  (least {min(seconds[1:]):.2f} s)"
-            )
+        for compared in works:
+            _measure(compared, given.megabytes, given.rounds)
 
 
-def _works(folder: Path, endpoint: str) -> dict[str, Callable[[], object]]:
+def _measure(works: Works, megabytes: int, rounds: int) -> None:
+    """Print a line for each of some works, and how it compares with the first."""
+    taken: dict[str, list[float]] = {title: [] for title in works}
+    for number in range(rounds + 1):  # the first round warms up
+        for title, work in works.items():
+            taken[title].append(_timed(work))
+            console.print(f"  round {number}: {title:<44} {taken[title][-1]:6.2f} s", style="dim")
+    first = statistics.median(next(iter(taken.values()))[1:])
+    for title, seconds in taken.items():
+        middle = statistics.median(seconds[1:])
+        rate, least = megabytes / middle, min(seconds[1:])
+        console.print(f"{title:<44} {middle:6.2f} s  {rate:6.0f} MB/s  {middle / first:5.2f} ×  (least {least:.2f} s)")
+
+
+def _works(folder: Path, endpoint: str) -> list[Works]:
+    """What is compared with each other, first what it is held against."""
     url = f"s3://{KEYS[0]}:{KEYS[1]}@{BUCKET}?endpoint_url={endpoint}&region=us-east-1"
     places = Locations({"s3": url, "here": str(folder / "here")}, plain=False)
 
@@ -57,14 +70,28 @@ def _works(folder: Path, endpoint: str) -> dict[str, Callable[[], object]]:
         return lambda: run_inline(job, locations=places).result
 
     here, there = str(folder / "here/source"), f"bench:{BUCKET}/theirs"
-    return {
+    on_this_host: Works = {
+        f"here: cp, then {' '.join(digest)}": partial(_cp, here, str(folder / "here/cp"), digest)
+        for digest in (["sha256sum"], ["openssl", "dgst", "-sha256"])
+        if shutil.which(digest[0])
+    }
+    on_this_host["here: storage.copy, sha256, read back"] = ours("here:source", "here:copy", "readback")
+    up: Works = {
         "up: rclone copyto": lambda: _rclone(endpoint, here, there),
         "up: storage.copy, sha256": ours("here:source", "s3:ours", "stream"),
         "up: storage.copy, sha256, read back": ours("here:source", "s3:ours", "readback"),
+    }
+    down: Works = {
         "down: rclone copyto": lambda: _rclone(endpoint, there, str(folder / "here/theirs")),
         "down: storage.copy, sha256": ours("s3:ours", "here:ours", "stream"),
         "down: storage.copy, sha256, read back": ours("s3:ours", "here:ours", "readback"),
     }
+    return [on_this_host, up, down]
+
+
+def _cp(source: str, target: str, digest: list[str]) -> None:
+    subprocess.run(["cp", source, target], check=True)
+    subprocess.run([*digest, target], check=True, stdout=subprocess.DEVNULL)
 
 
 def _timed(work: Callable[[], object]) -> float:

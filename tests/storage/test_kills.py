@@ -241,6 +241,42 @@ async def test_an_upload_by_fsspec_whose_worker_is_killed_again_and_again_shows_
     assert (served / "a").read_bytes() == data
 
 
+@pytest.mark.fault("storage: a worker is killed in the middle of a copy on this host")
+async def test_a_copy_on_this_host_whose_worker_is_killed_again_and_again_goes_on_after_what_is_on_the_disk(
+    client: Client, url: str, tmp_path: Path, here: Path
+) -> None:
+    data = os.urandom(PART * PARTS)
+    (here / "a").write_bytes(data)
+    with Daemon(tmp_path / "daemon", url, modules=("tests.storage.work",), locations={"here": str(here)}) as daemon:
+        handle = await client.submit(OftenCopy(source="here:a", target="here:b", verify="readback"))
+        kills = 0
+        for point in random_points(4):
+            await until(lambda point=point: (here / "b").exists() or sum(_blocks(here)) >= point * PART)  # type: ignore[misc]
+            if not (here / "b").exists():
+                kills += 1
+                for worker in daemon.workers():
+                    worker.kill()
+        result = await handle.result(timeout=90)
+        said = [line.text async for line in handle.logs()]
+
+    starts = [int(found[1]) for line in said if (found := re.search(r"going on with .* at byte (\d+)", line))]
+    assert kills
+    assert starts == sorted(starts)
+    assert starts[-1] >= OftenCopy.interval_bytes
+    assert (here / "b").read_bytes() == data
+    assert result.sha256 == hashlib.sha256(data).hexdigest()
+    assert sorted(listing(here)) == ["a", "b"]
+
+
+def _blocks(folder: Path) -> list[int]:
+    """Of unfinished outputs, the bytes that they have on the disk."""
+    sizes: list[int] = []
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            sizes.append(path.stat().st_blocks * 512 if ".part." in path.name else 0)
+    return sizes
+
+
 def _sizes(folder: Path) -> list[int]:
     """Of what lies in a folder from which things vanish."""
     sizes: list[int] = []
