@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,20 @@ WORKER_MARK: Final = "HEAVYJOBS_WORKER"
 """Stands in the environment of all that a worker starts; see `slots.tree`."""
 COORDINATOR_MARK: Final = "HEAVYJOBS_STARTED_BY"
 """Stands in the environment of workers and all that they start: the pid and the start of their coordinator."""
+
+
+def every_process() -> Iterator[psutil.Process]:
+    """All processes of this machine, each looked at anew.
+
+    `psutil.process_iter` remembers them by number from one call to the next: one that has got the number of a process which
+    was there at the last call cannot be asked whose child it is, and would not be found.
+    """
+    for pid in psutil.pids():
+        try:
+            process = psutil.Process(pid)
+        except psutil.Error:
+            continue  # it has gone meanwhile
+        yield process
 
 
 def started_at(pid: int) -> float:
@@ -150,7 +164,7 @@ def kill_marked(mark: str) -> None:
 
 def _marked(mark: str) -> list[psutil.Process]:
     found: list[psutil.Process] = []
-    for process in psutil.process_iter():
+    for process in every_process():
         with suppress(psutil.Error, OSError):
             if process.environ().get(MARK) == mark:
                 found.append(process)

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from heavyjobs.model import Bill
+from heavyjobs.processes import every_process
 from heavyjobs.slots.tree import GONE, below
 
 
@@ -75,7 +76,7 @@ def sample(pids: Iterable[int]) -> Mapping[int, Sample]:
     """Sample the trees below these workers; blocks for some milliseconds, call it in a thread."""
     children: dict[int, list[psutil.Process]] = {}
     processes: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
+    for process in every_process():
         with suppress(*GONE):
             processes[process.pid] = process
             children.setdefault(process.ppid(), []).append(process)

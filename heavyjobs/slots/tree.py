@@ -25,7 +25,7 @@ from typing import Final
 
 import psutil
 
-from heavyjobs.processes import COORDINATOR_MARK, WORKER_MARK, name_of, started_at
+from heavyjobs.processes import COORDINATOR_MARK, WORKER_MARK, every_process, name_of, started_at
 from heavyjobs.scratch import belong_to, sweep_scratch
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -131,7 +131,7 @@ class _Left:
         """All that live, this process and what it has started left out."""
         children: dict[int, list[psutil.Process]] = {}
         found: dict[int, psutil.Process] = {}
-        for process in psutil.process_iter():
+        for process in every_process():
             with suppress(*GONE, OSError, ValueError):
                 if process.status() != psutil.STATUS_ZOMBIE and process.pid != os.getpid():
                     children.setdefault(process.ppid(), []).append(process)
@@ -155,7 +155,7 @@ def descendants(*roots: Root) -> list[psutil.Process]:
     workers = {root.pid for root in roots}
     children: dict[int, list[psutil.Process]] = {}
     found: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
+    for process in every_process():
         with suppress(*GONE), process.oneshot():
             if process.status() == psutil.STATUS_ZOMBIE:
                 if os.getsid(process.pid) in workers:

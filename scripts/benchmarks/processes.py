@@ -8,13 +8,15 @@ from typing import Final
 
 import psutil
 
+from heavyjobs.processes import every_process
+
 MARK: Final = "HEAVYJOBS_BENCH"
 
 
 def marked(mark: str) -> list[psutil.Process]:
     """Everything alive that was started with the mark, zombies left out."""
     found: list[psutil.Process] = []
-    for process in psutil.process_iter():
+    for process in every_process():
         with suppress(psutil.Error):
             if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)

@@ -8,14 +8,14 @@ from contextlib import suppress
 
 import psutil
 
-from heavyjobs.processes import WORKER_MARK
+from heavyjobs.processes import WORKER_MARK, every_process
 from soaking import witness
 
 
 def carrying(variable: str, value: str) -> list[psutil.Process]:
     """All live processes of this machine that were started with that variable."""
     found: list[psutil.Process] = []
-    for process in psutil.process_iter():
+    for process in every_process():
         with suppress(psutil.Error, OSError):
             if process.environ().get(variable) == value and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)

@@ -17,6 +17,7 @@ import pytest
 from heavyjobs import programs
 from heavyjobs.errors import CancelRequested, ProgramFailed, UsageError, WorkError
 from heavyjobs.outputs import Output
+from heavyjobs.processes import every_process
 from heavyjobs.programs import Stream
 from heavyjobs.shielding import Shield
 from heavyjobs.textlines import LINE_MAX_BYTES, LineCutter
@@ -382,7 +383,7 @@ async def test_a_silent_program_leaves_the_loop_free() -> None:
 
 def _with_environment(name: str, value: str) -> list[psutil.Process]:
     found: list[psutil.Process] = []
-    for process in psutil.process_iter():
+    for process in every_process():
         try:
             if process.pid != os.getpid() and process.environ().get(name) == value:
                 found.append(process)

@@ -20,7 +20,7 @@ import psutil
 
 from heavyjobs import Client
 from heavyjobs.coordinator import Coordinator
-from heavyjobs.processes import WORKER_MARK
+from heavyjobs.processes import WORKER_MARK, every_process
 from heavyjobs.settings import Settings
 from heavyjobs.slots.tree import label
 from heavyjobs.store import open_store, options_of
@@ -228,7 +228,7 @@ def left_of_jobs() -> set[psutil.Process]:
 def carrying(variable: str, value: str) -> set[psutil.Process]:
     """All live processes on this machine that were started with that variable."""
     found: set[psutil.Process] = set()
-    for process in psutil.process_iter():
+    for process in every_process():
         with suppress(psutil.Error, OSError):
             if process.environ().get(variable) == value and process.status() != psutil.STATUS_ZOMBIE:
                 found.add(process)

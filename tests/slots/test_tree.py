@@ -74,6 +74,17 @@ async def test_a_worker_is_still_known_by_its_start_after_the_clock_was_set(
     assert any(f"({ear.texts[0]})" in label for label in swept.descendants)
 
 
+async def test_a_process_with_the_number_of_one_that_was_seen_before_is_found(worker: WorkerProcess) -> None:
+    ear = run(worker, "leave_children_and_hang", {"how": "session"})
+    await ear.until(lambda: bool(ear.texts))
+    (seen,) = [process for process in psutil.process_iter() if process.pid == int(ear.texts[0])]
+    seen._ident = (seen.pid, 0.0)  # type: ignore[attr-defined]  # as if another had had the number at the last look
+
+    swept = await worker.end()
+
+    assert any(f"({ear.texts[0]})" in label for label in swept.descendants)
+
+
 async def test_a_worker_that_was_stopped_is_killed_whatever_goes_wrong_in_between(
     worker: WorkerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +93,7 @@ async def test_a_worker_that_was_stopped_is_killed_whatever_goes_wrong_in_betwee
 
     ear = run(worker, "hang", {"how": "sleep"})
     await ear.hears("hanging")
-    monkeypatch.setattr(psutil, "process_iter", refuse)
+    monkeypatch.setattr(psutil, "pids", refuse)
 
     with pytest.raises(OSError, match="Too many open files"):
         end(worker.root)
