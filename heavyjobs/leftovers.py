@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from loguru import logger
-
 from heavyjobs.events import FIND_MAX, JOBS_OVER, FindOver, JobOver, read
 from heavyjobs.model import short_id
 from heavyjobs.outputs import remove
@@ -105,6 +103,8 @@ def over_in(answers: Iterable[JsonText]) -> dict[UUID, JobOver]:
 
 def tell_swept(swept: Sequence[Left]) -> None:
     """Name in the log what was removed."""
+    from loguru import logger  # only workers have it loaded
+
     for left in swept:
         logger.info("removed {}, which job {} has left", visible(left.path.name), short_id(left.owner.job))
 
@@ -118,7 +118,6 @@ def _remove(path: Path) -> bool:
             remove(aside)
             path.rename(aside)
         remove(aside)
-    except OSError as error:  # another's, or somebody else was quicker
-        logger.debug("{} stays: {}", path, error)
+    except OSError:  # another's, or somebody else was quicker
         return False
     return not os.path.lexists(aside)
