@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field
 
@@ -13,11 +16,12 @@ from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.archive_checkpoint import Archived
 from heavyjobs.jobs.codecs import format_in
 from heavyjobs.jobs.finished import finished
-from heavyjobs.jobs.members import Member, Sort, reproducible
+from heavyjobs.jobs.limits import Limits, MaxBytes, MaxMembers, MaxRatio, limits
+from heavyjobs.jobs.members import Data, Member, Sort, reproducible
 from heavyjobs.jobs.new_archive import ArchiveOutput, NewArchive, copy_data, writing_output
 from heavyjobs.jobs.places import source_file, source_path, unchanging
 from heavyjobs.jobs.progress import Progress
-from heavyjobs.jobs.readers import reading_archive
+from heavyjobs.jobs.readers import Reading, reading_archive
 from heavyjobs.jobs.tree import Tree
 from heavyjobs.jobs.trouble import Refused, Trouble, Unreadable, shown, stop, typed
 from heavyjobs.locations import Place, Places
@@ -112,6 +116,7 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
     | a member with an absolute name, `..`, NUL; a device or FIFO | `Refused` | no |
     | headers or compressed data that need too much memory | `Refused` | no |
     | a name twice, or not Unicode, into a zip; a place that is not open to jobs | `Refused` | no |
+    | more than `max_bytes`, `max_members`, or `max_ratio` times its own size | `Refused` | no |
     | the target exists, and `overwrite` is false | `TargetTaken` | no |
     | no known format by the target's name, no such folder, a name that is too long | `TargetUnusable` | no |
     | a 7z or rar that libarchive cannot read: in several files, a solid RAR 3, RAR before 3.0, zstd in 7z | `Unreadable` | no |
@@ -124,6 +129,9 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
     source: Place
     target: Place
     overwrite: bool = False
+    max_bytes: MaxBytes = "100GiB"
+    max_members: MaxMembers = 1_000_000
+    max_ratio: MaxRatio = 200
 
     config = JobConfig(timeout=None, memory=None)
 
@@ -138,41 +146,60 @@ class Convert(Job[Archived, Progress, Trouble], kind="archive.convert"):
             unchanging(source, where=self.source) as state,
             out.writing(source=state) as new,
         ):
-            links = self._copy(ctx, source, new, hardlinks=out.form.holds_hardlinks)
+            copying = _Copying(new, source, self.source, bounds=self._limits(source))
+            links = copying.copy(ctx, hardlinks=out.form.holds_hardlinks)
             if links:
-                self._copy_linked(ctx, source, new, links)
+                copying.copy_linked(ctx, links)
         return out.archived()
 
-    def _copy(
-        self, ctx: Context[Progress, Trouble], source: Path, new: NewArchive, *, hardlinks: bool
-    ) -> dict[str, list[Member]]:
+    def _limits(self, source: Path) -> Limits:
+        return limits(source, max_bytes=self.max_bytes, max_members=self.max_members, max_ratio=self.max_ratio)
+
+
+class _Copying:
+    """The members of an archive on their way into another, within the limits; `where` names the first in errors."""
+
+    def __init__(self, new: NewArchive, source: Path, where: str, *, bounds: Limits) -> None:
+        self._new: Final = new
+        self._source: Final = source
+        self._where: Final = where
+        self._bounds: Final = bounds
+
+    def copy(self, ctx: Context[Progress, Trouble], *, hardlinks: bool) -> dict[str, list[Member]]:
         """Copy each member, and give back the hard links, where it cannot hold them, by the name of their file."""
         links: dict[str, list[Member]] = {}
         names: dict[str, str] = {}
-        with reading_archive(ctx, source, format_in(source), where=self.source) as reading:
-            new.start("converting", total=reading.total)
+        with self._reading(ctx, "converting") as reading:
             for member, data in reading.members:
                 if member.sort is Sort.HARDLINK and not hardlinks:
                     names[member.name] = names.get(member.link, member.link)
                     links.setdefault(names[member.name], []).append(member)
                 else:
-                    new.add(member, data, lambda _: new.meter.follow(reading.position))
+                    self._add(member, data, reading)
         return links
 
-    def _copy_linked(
-        self, ctx: Context[Progress, Trouble], source: Path, new: NewArchive, links: dict[str, list[Member]]
-    ) -> None:
+    def copy_linked(self, ctx: Context[Progress, Trouble], links: dict[str, list[Member]]) -> None:
         """Read the source again, and add what hard links name as files of their own."""
         scratch = ctx.workspace / "linked"
-        with reading_archive(ctx, source, format_in(source), where=self.source) as reading:
-            new.start("copying hard links", total=reading.total)
+        with self._reading(ctx, "copying hard links") as reading:
             for member, data in reading.members:
                 if member.name in links and data is not None:
                     with scratch.open("wb") as file:
                         copy_data(data, file)
                     for link in links.pop(member.name):
                         with scratch.open("rb") as file:
-                            new.add(replace(member, name=link.name), file, lambda _: new.meter.follow(reading.position))
+                            self._add(replace(member, name=link.name), file, reading)
         if links:
             what = f"a hard link to {shown(next(iter(links)))!r}, which is not a file in the archive"
-            stop(Unreadable, what, where=self.source, would_do="use a tar format for the target, which can hold it")
+            stop(Unreadable, what, where=self._where, would_do="use a tar format for the target, which can hold it")
+
+    @contextmanager
+    def _reading(self, ctx: Context[Progress, Trouble], phase: str) -> Generator[Reading]:
+        with reading_archive(ctx, self._source, format_in(self._source), where=self._where) as reading:
+            self._new.start(phase, total=reading.total)
+            yield reading
+
+    def _add(self, member: Member, data: Data | None, reading: Reading) -> None:
+        new = self._new
+        self._bounds.admit(members=new.members + 1, bytes_=new.content_bytes + member.size, where=self._where)
+        new.add(member, data, lambda _: new.meter.at(reading.position()))

@@ -14,6 +14,7 @@ from heavyjobs.job import Job, JobConfig
 from heavyjobs.jobs.codecs import Format, format_in
 from heavyjobs.jobs.digest import sha256_of
 from heavyjobs.jobs.digests import sha256_of_all
+from heavyjobs.jobs.limits import MaxBytes, MaxMembers, MaxRatio, limits
 from heavyjobs.jobs.members import Data, Member, Sort
 from heavyjobs.jobs.places import CHUNK_BYTES, source_file, unchanging
 from heavyjobs.jobs.progress import Meter, Progress
@@ -60,6 +61,7 @@ class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
     | a hard link to what is no file in the archive; another digest than `sha256` | `Unreadable` | no |
     | a member with an absolute name, `..`, NUL; a device or FIFO | `Refused` | no |
     | headers or compressed data that need too much memory; a place that is not open to jobs | `Refused` | no |
+    | more than `max_bytes`, `max_members`, or `max_ratio` times its own size | `Refused` | no |
     | a 7z or rar that libarchive cannot read: in several files, a solid RAR 3, RAR before 3.0, zstd in 7z | `Unreadable` | no |
     | a 7z or rar that crashes its reader, or holds it up for five minutes | `Unreadable` | no |
     | the package for zstd is missing here, or libarchive for 7z and rar | `NotInstalled` | yes |
@@ -69,6 +71,9 @@ class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
 
     source: Place
     sha256: Sha256 | None = Field(default=None, description="that the archive should have")
+    max_bytes: MaxBytes = "100GiB"
+    max_members: MaxMembers = 1_000_000
+    max_ratio: MaxRatio = 200
 
     config = JobConfig(timeout=None, memory=None)
 
@@ -101,10 +106,12 @@ class VerifyArchive(Job[Verified, Progress, Trouble], kind="archive.verify"):
 
     def _check(self, ctx: Context[Progress, Trouble], path: Path, form: Format, meter: Meter) -> _Checking:
         checking = _Checking(self.source)
+        bounds = limits(path, max_bytes=self.max_bytes, max_members=self.max_members, max_ratio=self.max_ratio)
         with reading_archive(ctx, path, form, where=self.source) as reading:
             meter.start("verifying", total=reading.total)
             for member, data in reading.members:
                 meter.item(shown(member.name))
+                bounds.admit(members=checking.members + 1, bytes_=checking.bytes + member.size, where=self.source)
                 checking.add(member, data, reading, meter)
         meter.end()
         return checking

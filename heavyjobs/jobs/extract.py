@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 from loguru import logger
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from heavyjobs.context import Context
 from heavyjobs.job import Job, JobConfig
@@ -15,7 +15,7 @@ from heavyjobs.jobs.codecs import format_in
 from heavyjobs.jobs.digests import sha256_of_all
 from heavyjobs.jobs.extract_checkpoint import Extracted, Keeping, published
 from heavyjobs.jobs.extracting import Extraction, Links
-from heavyjobs.jobs.limits import Limits
+from heavyjobs.jobs.limits import MaxBytes, MaxMembers, MaxRatio, limits
 from heavyjobs.jobs.names import Names
 from heavyjobs.jobs.new_folder import new_folder
 from heavyjobs.jobs.places import source_file, state_of, target_path, unchanging
@@ -24,7 +24,7 @@ from heavyjobs.jobs.readers import reading_archive
 from heavyjobs.jobs.trouble import Refused, Trouble, shown, stop, typed
 from heavyjobs.locations import Place
 from heavyjobs.outputs import Output
-from heavyjobs.units import Size, show_bytes, size_bytes
+from heavyjobs.units import show_bytes
 
 PATH_ROOM_BYTES: Final = 4095
 """Of a whole path, which those who read the folder later need to be able to say."""
@@ -69,9 +69,9 @@ class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
     overwrite: bool = False
     links: Links = Field(default="inside", description="make links that stay inside, refusing others, or skip all")
     exact_names: bool = Field(default=False, description="let names differ in case or Unicode form only")
-    max_bytes: Annotated[Size, AfterValidator(size_bytes)] = Field(default="100GiB", description="of all files together")
-    max_members: int = Field(default=1_000_000, ge=1)
-    max_ratio: float = Field(default=200, gt=0, description="of bytes written to those of the archive, above 1 GiB")
+    max_bytes: MaxBytes = "100GiB"
+    max_members: MaxMembers = 1_000_000
+    max_ratio: MaxRatio = 200
 
     config = JobConfig(timeout=None, memory=None)
 
@@ -102,7 +102,7 @@ class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
             meter.start("extracting", total=reading.total)
             extraction = Extraction(
                 folder,
-                limits=self._limits(source),
+                limits=limits(source, max_bytes=self.max_bytes, max_members=self.max_members, max_ratio=self.max_ratio),
                 links=self.links,
                 names=Names(exact=self.exact_names, max_bytes=PATH_ROOM_BYTES - len(os.fsencode(out.path))),
                 done=done,
@@ -113,14 +113,6 @@ class Extract(Job[Extracted, Progress, Trouble], kind="archive.extract"):
             extraction.finish()
         meter.end()
         return extraction
-
-    def _limits(self, source: Path) -> Limits:
-        return Limits(
-            bytes=size_bytes(self.max_bytes),
-            members=self.max_members,
-            ratio=self.max_ratio,
-            archive_bytes=source.stat().st_size,
-        )
 
     def _check_apart(self, source: Path, target: Path) -> None:
         if Path(os.path.realpath(source)).is_relative_to(os.path.realpath(target)):

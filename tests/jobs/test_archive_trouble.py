@@ -6,10 +6,11 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from heavyjobs.jobs import Pack, Progress
+from heavyjobs.jobs import Convert, Pack, Progress, VerifyArchive
 from heavyjobs.jobs.trouble import (
     NotInstalled,
     Refused,
@@ -17,9 +18,10 @@ from heavyjobs.jobs.trouble import (
     SourceMissing,
     TargetTaken,
     TargetUnusable,
+    Trouble,
 )
 from heavyjobs.locations import Locations
-from heavyjobs.testing.inline import run_inline
+from heavyjobs.testing.inline import Inline, run_inline
 from tests.jobs.archives import Done, convert, pack, photos, refused_without_trace
 
 __all__ = ["photos"]
@@ -133,3 +135,37 @@ def test_what_may_not_be_read_is_named(no_root: Path) -> None:
         assert done.error.where.endswith(name)
         assert not done.retry
     assert [path.name for path in no_root.iterdir()] == ["folder"]
+
+
+@pytest.mark.fault("security: an archive that would fill the disk as another, or keep who verifies it busy for days")
+@pytest.mark.parametrize("kind", ["archive.convert", "archive.verify"])
+def test_what_an_archive_unpacks_to_is_bounded_also_where_it_is_not_unpacked(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "zeros").write_bytes(bytes(3 << 20))
+    (tmp_path / "again").hardlink_to(tmp_path / "zeros")
+    pack(tmp_path, tmp_path / "bomb.tar.gz")
+
+    def run(**bounds: Any) -> Inline[Any, Progress, Trouble]:
+        places = {"source": str(tmp_path / "bomb.tar.gz"), "target": str(tmp_path / "a.zip")}
+        if kind == "archive.convert":
+            return run_inline(Convert(**places, **bounds))
+        return run_inline(VerifyArchive(source=places["source"], **bounds))
+
+    for bounds in ({"max_bytes": "2MiB"}, {"max_members": 2}):
+        error, retry = refused_without_trace(tmp_path, lambda: run(**bounds))  # noqa: B023 - called at once
+        assert isinstance(error, Refused)
+        assert not retry
+    assert run(max_bytes="6MiB", max_members=3).error is None
+
+
+def test_hard_links_that_become_files_count_as_such(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/zeros").write_bytes(bytes(3 << 20))
+    (tmp_path / "in/again").hardlink_to(tmp_path / "in/zeros")
+    pack(tmp_path / "in", tmp_path / "a.tar")
+    places = {"source": str(tmp_path / "a.tar"), "max_bytes": "4MiB"}
+
+    into_tar = run_inline(Convert(**places, target=str(tmp_path / "a.tar.gz")))
+    into_zip = run_inline(Convert(**places, target=str(tmp_path / "a.zip")))
+
+    assert into_tar.error is None
+    assert isinstance(into_zip.error, Refused)
