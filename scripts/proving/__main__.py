@@ -53,7 +53,7 @@ def tests(folder: Path, quick: bool) -> list[Row]:  # noqa: FBT001 - one shape f
 def soak(folder: Path, quick: bool) -> list[Row]:  # noqa: FBT001
     """Real processes and real faults, then the whole history."""
     answer = folder / "soak.json"
-    asked = ["--minutes", "1"] if quick else ["--minutes", "16", "--jobs", "10000", "--faults", "2100"]
+    asked = ["--minutes", "1"] if quick else ["--minutes", "16", "--jobs", "10000", "--faults", "2300"]
     _run([sys.executable, "-m", "soaking", *asked, "--json", str(answer)])
     return of_soak(answer)
 

@@ -18,7 +18,6 @@ METHODS: Final[dict[str, list[dict[str, Any]]]] = {
     "lzma": [{"id": py7zr.FILTER_LZMA}],
     "bzip2": [{"id": py7zr.FILTER_BZIP2}],
     "deflate": [{"id": py7zr.FILTER_DEFLATE}],
-    "ppmd": [{"id": py7zr.FILTER_PPMD, "order": 6, "mem": 24}],
     "stored": [{"id": py7zr.FILTER_COPY}],
     "x86": [{"id": py7zr.FILTER_X86}, {"id": py7zr.FILTER_LZMA2, "preset": 6}],
     "delta": [{"id": py7zr.FILTER_DELTA}, {"id": py7zr.FILTER_LZMA2, "preset": 6}],
