@@ -16,6 +16,7 @@ WHERE: Final = {
     "faults/disks.py",
     "faults/test_processes_guardian.py",
     "faults/test_processes_kernel.py",
+    "jobs/foreign.py",
     "poolers.py",
     "security/test_confinement.py",
     "slots/test_tree.py",
@@ -23,7 +24,7 @@ WHERE: Final = {
     "test_logs.py",
     "testing/test_pooler_binaries.py",
 }
-"""Which tests need more than any machine has: root's rights, or Linux. Whoever adds one, adds it here."""
+"""Which tests need more than any machine has: root's rights, Linux, or libarchive. Whoever adds one, adds it here."""
 
 
 def reasons() -> Iterator[tuple[str, str]]:

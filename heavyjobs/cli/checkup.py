@@ -52,6 +52,7 @@ def machine(settings: Settings) -> Iterator[Checked]:
     if "heavyjobs.jobs" in settings.modules:
         yield _ffmpeg()
         yield _zstd()
+        yield _libarchive()
 
 
 def _workers(settings: Settings) -> Iterator[Checked]:
@@ -89,6 +90,14 @@ def _zstd() -> Checked:
         return Checked("zstd", Fit.FINE, str(zstd().__name__))
     except HeavyjobsError as error:
         return Checked("zstd", Fit.REMARK, f".tar.zst will fail: {error}")
+
+
+def _libarchive() -> Checked:
+    from ctypes.util import find_library
+
+    if (found := find_library("archive")) is None:
+        return Checked("libarchive", Fit.REMARK, "7z and rar cannot be read; install it: apt install libarchive13")
+    return Checked("libarchive", Fit.FINE, found)
 
 
 def coordinators(live: Sequence[CoordinatorRecord], *, now: datetime) -> Iterator[Checked]:

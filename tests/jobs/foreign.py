@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib
 import struct
 import zlib
@@ -9,9 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 py7zr: Any = importlib.import_module("py7zr")
 rarfile: Any = importlib.import_module("rarfile")
 
+needs_libarchive = pytest.mark.skipif(
+    ctypes.util.find_library("archive") is None,
+    reason="no libarchive here, which reads 7z and rar; run these tests with it (Debian: apt install libarchive13)",
+)
 RARS: Final = Path(__file__).with_name("rars")
 METHODS: Final[dict[str, list[dict[str, Any]]]] = {
     "lzma2": [{"id": py7zr.FILTER_LZMA2, "preset": 6}],

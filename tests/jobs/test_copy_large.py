@@ -60,7 +60,9 @@ def test_a_large_file_is_copied_with_its_digest_mode_and_time(tmp_path: Path, fi
     assert done.result.sha256 == hashlib.sha256(LARGE).hexdigest()
     status = (tmp_path / "copy").stat()
     assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o440, 1_500_000_000_123_456_789)
-    assert [Mark.model_validate_json(kept).offset // MIB for kept in done.checkpoints] == [2, 4, 6, 8, 9, 9], "the last says that it is finished"
+    assert [Mark.model_validate_json(kept).offset // MIB for kept in done.checkpoints] == [2, 4, 6, 8, 9, 9], (
+        "the last says that it is finished"
+    )
 
 
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, 0])

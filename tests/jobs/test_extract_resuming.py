@@ -12,7 +12,7 @@ from heavyjobs.jobs import Extract
 from heavyjobs.jobs.extract_checkpoint import Extracted, Kept
 from tests.jobs.archives import extract, pack
 from tests.jobs.folders import listing
-from tests.jobs.foreign import pack_7z
+from tests.jobs.foreign import needs_libarchive, pack_7z
 from tests.jobs.mortal import INTERVAL_BYTES, checkpoint, run_until
 
 DEATHS_MAX = 8
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.fault("process: an extraction is killed between any two lines, again and again")
-@pytest.mark.parametrize("form", ["tar", "tar.zst", "zip", "7z"])
+@pytest.mark.parametrize("form", ["tar", "tar.zst", "zip", pytest.param("7z", marks=needs_libarchive)])
 def test_it_goes_on_wherever_it_was_killed(tmp_path: Path, folder: Path, form: str) -> None:
     archive, keeping = tmp_path / f"a.{form}", tmp_path / "store"
     (pack_7z if form == "7z" else pack)(folder, archive)

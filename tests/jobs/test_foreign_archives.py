@@ -10,8 +10,10 @@ import pytest
 from heavyjobs.jobs.members import Sort
 from tests.jobs.archives import convert, extract, photos, unpacked
 from tests.jobs.folders import listing
-from tests.jobs.foreign import METHODS, RARS, pack_7z, py7zr, rarfile, seven_zip
+from tests.jobs.foreign import METHODS, RARS, needs_libarchive, pack_7z, py7zr, rarfile, seven_zip
 from tests.jobs.test_archive_looking import list_, verify
+
+pytestmark = needs_libarchive
 
 __all__ = ["photos"]
 

@@ -22,8 +22,10 @@ from heavyjobs.jobs.foreign.verdicts import explain_end
 from heavyjobs.jobs.trouble import NotInstalled, Refused, Stopped, Unreadable
 from heavyjobs.testing.inline import run_inline
 from tests.jobs.archives import extract, photos, refused_without_trace
-from tests.jobs.foreign import RARS, pack_7z, patch, py7zr, seven_zip
+from tests.jobs.foreign import RARS, needs_libarchive, pack_7z, patch, py7zr, seven_zip
 from tests.jobs.test_archive_looking import list_, verify
+
+pytestmark = needs_libarchive
 
 __all__ = ["photos"]
 
