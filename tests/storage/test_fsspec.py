@@ -29,6 +29,9 @@ from heavyjobs.testing.inline import Inline, run_inline
 from tests.jobs.folders import listing
 from tests.storage.servers import ftp, rclone
 
+pytestmark = pytest.mark.timeout(600)
+"""rclone's WebDAV server takes ten seconds for an answer now and then."""
+
 PART = 1 << 20
 LARGE = os.urandom((9 << 20) + 3)  # more than is sent at a time
 
